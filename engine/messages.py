@@ -1,0 +1,492 @@
+"""The protocol between the app and the engine: commands in, events out, all frozen.
+
+No tensor, no callback and no widget crosses; numpy arrays inside events are read-only by agreement. A command gives a
+Run; every event names its run; every run ends with exactly one Done or Failed. Store commands (chats) and file commands
+(catalog) have threads of their own, so they answer while a model loads or writes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.params import CaptureParams, LoadParams, SamplingParams
+
+Floats = npt.NDArray[np.floating[Any]]
+Integers = npt.NDArray[np.integer[Any]]
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The handle of one command. Its cancel mark belongs to it alone and is never reset."""
+
+    id: int = field(default_factory=lambda: next(_numbers))
+    _cancelled: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+
+    def cancel(self) -> None:
+        """Ask the run to end; it answers with Done("cancelled") and keeps what it had. Safe from any thread."""
+        self._cancelled.set()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn as the model sees it. role: system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model reads: exactly one of text (Complete), messages (Chat) or ids (taken as they are).
+
+    answer_ids, or else answer_text: what the answer already begins with (Continue, or a token that was forced).
+    """
+
+    text: str | None = None
+    messages: tuple[Message, ...] | None = None
+    ids: tuple[int, ...] | None = None
+    answer_ids: tuple[int, ...] = ()
+    answer_text: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenRecord:
+    """One token of an answer and what else could have been.
+
+    position: its index in the context. text: what it adds to the text ("" while a character is incomplete); the texts
+    of a message's records, joined, are the message. logprob (nats), rank (0 is best), entropy (nats), lse (log-sum-exp
+    of the raw logits) and std describe the raw distribution over the whole vocabulary, before any sampler.
+    Candidates, N of them, best raw logit first, the drawn token always among them: candidate_ids int32 [N],
+    logits float32 [N] raw, pieces [N], after float32 [N] the probability the draw used (0 where cut),
+    cut int8 [N] the index into `steps` of the step that removed it, -1 where it survived.
+    """
+
+    position: int
+    id: int
+    text: str
+    logprob: float
+    rank: int
+    entropy: float
+    lse: float
+    std: float
+    candidate_ids: Integers
+    logits: Floats
+    pieces: tuple[str, ...]
+    after: Floats
+    cut: Integers
+    steps: tuple[str, ...]
+
+    @property
+    def before(self) -> Floats:
+        """Probability of each candidate under the raw distribution, float32 [N]."""
+        result: Floats = np.exp(self.logits - np.float32(self.lse))
+        return result
+
+    @property
+    def chosen(self) -> int:
+        """Index of the drawn token among the candidates; -1 where none were captured."""
+        found = np.flatnonzero(self.candidate_ids == self.id)
+        return int(found[0]) if found.size else -1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What is known of a model folder without loading it. reason: why it is not supported, one sentence."""
+
+    path: str
+    name: str
+    family: str = ""
+    kind: str = ""
+    supported: bool = False
+    reason: str = ""
+    hint: str = ""
+    parameters: int = 0
+    bytes_on_disk: int = 0
+    context: int = 0
+    precision: str = ""
+    tokenizer: str = ""
+    chat_template: bool = False
+    bundled: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """The loaded model. defaults: the sampling that its generation_config asks for, over Vitrine's own."""
+
+    path: str
+    name: str
+    family: str
+    kind: str
+    parameters: int
+    bytes_in_memory: int
+    layers: int
+    heads: int
+    kv_heads: int
+    width: int
+    vocabulary: int
+    context: int
+    device: str
+    precision: str
+    threads: int
+    chat_template: bool
+    defaults: SamplingParams
+    from_model: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """One conversation. mode: chat or complete. leaf: the message shown last. settings: plain JSON values."""
+
+    id: str
+    title: str
+    mode: str = "chat"
+    created: float = 0.0
+    updated: float = 0.0
+    model: str = ""
+    system: str = ""
+    draft: str = ""
+    leaf: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """One node of a chat's tree. status: writing, done, length, stopped, interrupted or failed.
+
+    settings: the sampling used, seed resolved. stats: counts and times. parent: "" for a first message.
+    """
+
+    id: str
+    chat: str
+    parent: str
+    role: str
+    text: str
+    status: str = "done"
+    created: float = 0.0
+    model: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    stats: dict[str, Any] = field(default_factory=dict)
+
+
+# --- commands to the model's thread -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Base of all commands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load(Command):
+    """Load a model folder; the model before it stays usable until this one is whole. -> Progress, Loaded."""
+
+    path: str
+    params: LoadParams = LoadParams()
+
+
+@dataclass(frozen=True, slots=True)
+class Unload(Command):
+    """Give the model's memory back. -> Unloaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generate(Command):
+    """Write an answer. -> Started, Progress("reading"), Tokens, Attention..., Stats, Generated."""
+
+    prompt: Prompt
+    sampling: SamplingParams = SamplingParams()
+    capture: CaptureParams = CaptureParams()
+
+
+@dataclass(frozen=True, slots=True)
+class Retune(Command):
+    """Change a running generation from its next token on; None leaves that half as it is."""
+
+    target: int
+    sampling: SamplingParams | None = None
+    capture: CaptureParams | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attend(Command):
+    """Read a context again, from its start, only to capture its attention. -> Progress, Attention..."""
+
+    prompt: Prompt
+    capture: CaptureParams
+
+
+@dataclass(frozen=True, slots=True)
+class Score(Command):
+    """How likely the model finds a given text. -> Progress, Scored."""
+
+    prompt: Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenize(Command):
+    """-> Tokenized. special: add what the tokenizer's post-processor adds."""
+
+    text: str
+    special: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RenderTemplate(Command):
+    """Render messages with the model's own chat template. -> Rendered."""
+
+    messages: tuple[Message, ...]
+    add_generation_prompt: bool = True
+
+
+# --- commands to the files' thread --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Scan(Command):
+    """Look for models in these folders, each either a model itself or a folder of models. -> Cards."""
+
+    folders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect(Command):
+    """-> Cards with one card."""
+
+    path: str
+
+
+# --- commands to the store's thread -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCommand(Command):
+    """Base of the commands that the store answers. Done means: it is on the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListChats(StoreCommand):
+    """Newest first; query matches titles, case folded. -> Chats."""
+
+    query: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChat(StoreCommand):
+    """-> ChatOpened."""
+
+    chat: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveChat(StoreCommand):
+    """Insert or replace a chat's own row."""
+
+    chat: Chat
+
+
+@dataclass(frozen=True, slots=True)
+class SaveMessage(StoreCommand):
+    """Insert or replace one message; records, if any, are added to those already stored for it."""
+
+    message: StoredMessage
+    records: tuple[TokenRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRecords(StoreCommand):
+    """-> Records: the token records stored with a message."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteChat(StoreCommand):
+    """Out of sight at once, kept for undo (undo=True brings it back)."""
+
+    chat: str
+    undo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMessages(StoreCommand):
+    """The same for messages of a chat."""
+
+    messages: tuple[str, ...]
+    undo: bool = False
+
+
+# --- events -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events; run is the id of the run it belongs to."""
+
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Event):
+    """The run is over. reason: done, eos, length, stop or cancelled."""
+
+    reason: str = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """The run is over and this is why. details: a traceback for the fold, empty for a plain mistake."""
+
+    message: str
+    hint: str = ""
+    details: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Event):
+    """Latest wins. phase: what is being done, in words; total 0 where it cannot be counted."""
+
+    phase: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Event):
+    info: ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Unloaded(Event):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Event):
+    """The prompt as ids and as text, the seed drawn, and how many of its tokens were still in the cache."""
+
+    prompt_ids: tuple[int, ...]
+    rendered: str
+    seed: int
+    reused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens(Event):
+    """New text with its tokens; neighbours join in the outbox."""
+
+    text: str
+    records: tuple[TokenRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stats(Event):
+    """Latest wins. context_used of context_total tokens; tokens_per_second over the last second of decoding."""
+
+    context_used: int
+    context_total: int
+    new_tokens: int
+    tokens_per_second: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AttentionRows(Event):
+    """Attention of the tokens at positions start, start + 1, ...: float16 [L, H, T, S], S = start + T.
+
+    layers names each of the L ("layers.3.self"). The outbox keeps at most a budget of bytes and drops the oldest.
+    """
+
+    start: int
+    layers: tuple[str, ...]
+    weights: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AttentionThumbnails(Event):
+    """Latest wins. Mean attention per cell of cell x cell tokens: float32 [L, H, n, n], NaN where nothing was captured."""
+
+    tokens: int
+    cell: int
+    layers: tuple[str, ...]
+    cells: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Generated(Event):
+    """The whole answer, once, before Done. Times in seconds; tokens_per_second counts decoding only."""
+
+    prompt_ids: tuple[int, ...]
+    ids: tuple[int, ...]
+    text: str
+    finish: str
+    prefill_seconds: float
+    decode_seconds: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scored(Event):
+    """logprobs and entropies in nats, None for what has no context; nll is their sum, perplexity exp(nll / scored)."""
+
+    ids: tuple[int, ...]
+    pieces: tuple[str, ...]
+    logprobs: tuple[float | None, ...]
+    entropies: tuple[float | None, ...]
+    nll: float
+    perplexity: float
+    scored: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenized(Event):
+    ids: tuple[int, ...]
+    pieces: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered(Event):
+    """spans: (role, first id, one past the last id) of each message, the template's own marks included."""
+
+    text: str
+    ids: tuple[int, ...]
+    spans: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cards(Event):
+    cards: tuple[ModelCard, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chats(Event):
+    chats: tuple[Chat, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatOpened(Event):
+    """All messages of the tree, oldest first, without their records."""
+
+    chat: Chat
+    messages: tuple[StoredMessage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Records(Event):
+    message: str
+    records: tuple[TokenRecord, ...]

@@ -1,0 +1,234 @@
+"""Every knob of the engine, declared once.
+
+A field made with `param()` carries a `Param` in its metadata; sliders, presets, command-line flags, help, the README's
+table and the tests derive from it. This module knows no model and imports nothing of the engine but its errors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from engine.errors import InvalidValue
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One knob: its range, its neutral value and its words.
+
+    low, high, step: numbers in the field's unit; high is the slider's end as well as the largest value accepted.
+    off: the value that switches the step off, or None where nothing does. choices: the accepted strings, in order.
+    scale: "linear" or "log", how a slider spreads the range. group: the heading under which it is shown.
+    """
+
+    default: Any
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    off: float | None = None
+    choices: tuple[str, ...] = ()
+    label: str = ""
+    help: str = ""
+    group: str = ""
+    scale: str = "linear"
+    name: str = ""
+
+
+def param(
+    default: Any,
+    low: float | None = None,
+    high: float | None = None,
+    step: float | None = None,
+    *,
+    off: float | None = None,
+    choices: tuple[str, ...] = (),
+    label: str,
+    help: str,
+    group: str,
+    scale: str = "linear",
+) -> Any:
+    """Declare a dataclass field together with its Param."""
+    knob = Param(default, low, high, step, off, choices, label, help, group, scale)
+    return field(default=default, metadata={"param": knob})
+
+
+class Params:
+    """Base of the parameter dataclasses: range check, table, and a dictionary form that survives versions."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for knob in self.table():
+            object.__setattr__(self, knob.name, _checked(knob, getattr(self, knob.name)))
+
+    @classmethod
+    def table(cls) -> Iterator[Param]:
+        """Every knob of this class, in the order of declaration, with its field's name filled in."""
+        for item in dataclasses.fields(cls):  # type: ignore[arg-type]
+            if "param" in item.metadata:
+                yield dataclasses.replace(item.metadata["param"], name=item.name)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> tuple[Self, tuple[str, ...]]:
+        """Build from a preset or a file; returns the params and the names of the keys that are not known here.
+
+        Missing keys take their default. A known key with a wrong value raises InvalidValue.
+        """
+        known = {item.name for item in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        taken = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items() if key in known}
+        return cls(**taken), tuple(sorted(set(values) - known))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values that JSON can hold."""
+        values = dataclasses.asdict(self)  # type: ignore[call-overload]
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, checked like any other."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+
+def _checked(knob: Param, value: Any) -> Any:
+    if knob.choices:
+        if value not in knob.choices:
+            raise InvalidValue(
+                f"{knob.name} is {value!r}, which is none of {', '.join(knob.choices)}.", "Choose one of these."
+            )
+        return value
+    if knob.low is None:
+        return value
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if number and isinstance(knob.default, int) and value == int(value):
+        value = int(value)
+    elif number and isinstance(knob.default, int):
+        number = False
+    if not number or not knob.low <= value <= (knob.high if knob.high is not None else math.inf):
+        raise InvalidValue(
+            f"{knob.name} is {value!r}, outside {knob.low:g} to {knob.high if knob.high is not None else math.inf:g}.",
+            f"The default is {knob.default:g}.",
+        )
+    return value if isinstance(knob.default, int) else float(value)
+
+
+STEPS = ("penalties", "top_k", "typical_p", "top_p", "min_p", "temperature")
+"""The sampling steps in llama.cpp's order, which is the default: cutoffs read the untempered distribution."""
+
+TRANSFORMERS_ORDER = ("penalties", "temperature", "top_k", "top_p", "min_p", "typical_p")
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams(Params):
+    """How the next token is chosen. Formulas and sources stand with the steps in engine/sampling."""
+
+    temperature: float = param(
+        0.7, 0.0, 5.0, 0.01, off=1.0, label="Temperature", group="Shape",
+        help="Divides the logits. Low values make the likeliest tokens likelier; 0 always takes the best one.",
+    )
+    top_k: int = param(
+        40, 0, 200, 1, off=0, label="Top-k", group="Cutoffs",
+        help="Keeps the k likeliest tokens and drops the rest.",
+    )
+    top_p: float = param(
+        0.95, 0.0, 1.0, 0.01, off=1.0, label="Top-p", group="Cutoffs",
+        help="Keeps the fewest likeliest tokens whose probabilities add up to p.",
+    )
+    min_p: float = param(
+        0.05, 0.0, 1.0, 0.005, off=0.0, label="Min-p", group="Cutoffs",
+        help="Drops tokens less likely than this share of the likeliest one.",
+    )
+    typical_p: float = param(
+        1.0, 0.05, 1.0, 0.01, off=1.0, label="Typical", group="Cutoffs",
+        help="Keeps the tokens whose surprise is nearest to what the model expects, up to this mass.",
+    )
+    repetition_penalty: float = param(
+        1.0, 0.5, 2.0, 0.01, off=1.0, label="Repetition penalty", group="Repetition",
+        help="Makes tokens that appeared recently less likely: positive logits are divided by it, negative ones multiplied.",
+    )
+    frequency_penalty: float = param(
+        0.0, -2.0, 2.0, 0.01, off=0.0, label="Frequency penalty", group="Repetition",
+        help="Lowers a token's logit by this much for each time it appeared recently.",
+    )
+    presence_penalty: float = param(
+        0.0, -2.0, 2.0, 0.01, off=0.0, label="Presence penalty", group="Repetition",
+        help="Lowers a token's logit by this much once if it appeared recently.",
+    )
+    penalty_window: int = param(
+        256, 1, 4096, 1, label="Penalty window", group="Repetition",
+        help="How many of the latest tokens the three penalties look at.",
+    )
+    max_new_tokens: int = param(
+        512, 1, 32768, 1, label="Longest answer", group="Length", scale="log",
+        help="The answer stops after this many tokens; Continue goes on from there.",
+    )
+    seed: int = param(
+        -1, -1, 2**31 - 1, 1, label="Seed", group="Other",
+        help="The same seed, prompt and settings give the same answer. -1 takes a new seed each time.",
+    )
+    stop: tuple[str, ...] = ()
+    order: tuple[str, ...] = STEPS
+
+    def __post_init__(self) -> None:
+        # A dataclass with slots is a new class, so the two-argument super() is needed here.
+        Params.__post_init__(self)
+        object.__setattr__(self, "stop", tuple(self.stop))
+        object.__setattr__(self, "order", tuple(self.order))
+        if any(not isinstance(text, str) or not text for text in self.stop):
+            raise InvalidValue("stop holds an empty string.", "Remove it.")
+        if sorted(self.order) != sorted(STEPS):
+            raise InvalidValue(
+                f"order is {', '.join(map(str, self.order))}, which is not an order of {', '.join(STEPS)}.",
+                "Name every step once.",
+            )
+
+    @classmethod
+    def neutral(cls, **changes: Any) -> SamplingParams:
+        """Every step off; with temperature=0, the argmax of the raw logits."""
+        off = {knob.name: knob.off for knob in cls.table() if knob.off is not None}
+        return cls(**{**off, **changes})
+
+
+@dataclass(frozen=True, slots=True)
+class LoadParams(Params):
+    """How a model is brought into memory."""
+
+    device: str = param(
+        "auto", choices=("auto", "cpu", "cuda"), label="Device", group="Load",
+        help="Where the model runs. Auto takes the GPU when there is one.",
+    )
+    threads: int = param(
+        0, 0, 256, 1, label="Threads", group="Load",
+        help="Processor threads for the model. 0 measures and chooses.",
+    )
+    precision: str = param(
+        "auto", choices=("auto", "fp32", "bf16", "fp16"), label="Precision", group="Load",
+        help="The numbers' format in memory. Auto keeps the file's own.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureParams(Params):
+    """What a run hands to the panes. The defaults cost little; attention is captured only while its pane is visible.
+
+    attention: "none", "all" layers, or "layer": the one that `layer` names.
+    """
+
+    candidates: int = param(
+        64, 0, 256, 1, off=0, label="Candidates", group="Capture",
+        help="How many of the likeliest tokens are recorded for each token written.",
+    )
+    attention: str = param(
+        "none", choices=("none", "layer", "all"), label="Attention rows", group="Capture",
+        help="Of which layers the full attention rows are kept.",
+    )
+    layer: int = param(0, 0, 1023, 1, label="Layer", group="Capture", help="The layer whose rows are kept.")
+    thumbnails: int = param(
+        0, 0, 64, 1, off=0, label="Thumbnail cells", group="Capture",
+        help="The side of the small map of every head, in cells.",
+    )
+    budget_mb: int = param(
+        64, 1, 1024, 1, label="Attention memory", group="Capture",
+        help="Megabytes of attention rows kept at most; older rows are dropped and said to be.",
+    )
