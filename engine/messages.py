@@ -39,7 +39,7 @@ class Run:
         return self._cancelled.is_set()
 
 
-# --- values -----------------------------------------------------------------------------------------------------------
+# --- values -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ class StoredMessage:
     stats: dict[str, Any] = field(default_factory=dict)
 
 
-# --- commands to the model's thread -------------------------------------------------------------------------------------
+# --- commands to the model's thread -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +255,7 @@ class RenderTemplate(Command):
     add_generation_prompt: bool = True
 
 
-# --- commands to the files' thread --------------------------------------------------------------------------------------
+# --- commands to the files' thread --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +272,7 @@ class Inspect(Command):
     path: str
 
 
-# --- commands to the store's thread -------------------------------------------------------------------------------------
+# --- commands to the store's thread -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +332,7 @@ class DeleteMessages(StoreCommand):
     undo: bool = False
 
 
-# --- events -------------------------------------------------------------------------------------------------------------
+# --- events -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,7 +419,7 @@ class AttentionRows(Event):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttentionThumbnails(Event):
-    """Latest wins. Mean attention per cell of cell x cell tokens: float32 [L, H, n, n], NaN where nothing was captured."""
+    """Latest wins. Mean attention per cell of cell x cell tokens: float32 [L, H, n, n], NaN where not captured."""
 
     tokens: int
     cell: int

@@ -145,7 +145,7 @@ class SamplingParams(Params):
     )
     repetition_penalty: float = param(
         1.0, 0.5, 2.0, 0.01, off=1.0, label="Repetition penalty", group="Repetition",
-        help="Makes tokens that appeared recently less likely: positive logits are divided by it, negative ones multiplied.",
+        help="Makes recent tokens less likely: positive logits are divided by it, negative ones multiplied.",
     )
     frequency_penalty: float = param(
         0.0, -2.0, 2.0, 0.01, off=0.0, label="Frequency penalty", group="Repetition",
