@@ -34,8 +34,7 @@ class Engine:
     def start(self) -> None:
         # Python hands the interpreter over every 5 ms by default; a window next door needs it sooner.
         sys.setswitchinterval(0.001)
-        for lane in (self._store, self._files, self._model):
-            lane.start()
+        self._model.start()  # it has torch to import; the others start with their first command
 
     def submit(self, command: Command) -> Run:
         """Queue a command; its events carry the returned run's id. Never blocks."""

@@ -66,12 +66,17 @@ class Lane:
         self._active: deque[_Active] = deque()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._main, name=f"vitrine-{name}", daemon=True)
+        self._starting = threading.Lock()
 
     def start(self) -> None:
-        self._thread.start()
+        """Start the thread now; otherwise its first command does."""
+        with self._starting:
+            if self._thread.ident is None:
+                self._thread.start()
 
     def submit(self, command: Command, run: Run) -> None:
         self._inbox.put((command, run))
+        self.start()
 
     def stop(self) -> None:
         """Ask the thread to end: after all it was given (finish_on_stop), or after the step in hand."""

@@ -1,0 +1,1 @@
+"""From a prompt's ids to an answer's: caches, reading, drawing, stopping."""

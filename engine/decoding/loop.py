@@ -1,0 +1,241 @@
+"""The loop that writes: read the prompt in chunks, then draw, record and feed back one token at a time.
+
+It yields the engine's own events, so the caller turns it and closes it; it knows a decoder, a tokenizer and the
+sampling chain, and no thread. Every step that touches the model is decorated, never wrapped around a yield:
+inference mode would leak to whoever runs next.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from engine.decoding.cache import KVCache
+from engine.decoding.recorder import Recorder
+from engine.errors import Cancelled, ContextOverflow, InvalidValue
+from engine.inside.capture import Tap
+from engine.messages import Event, Generated, Progress, Started, Stats, Tokens
+from engine.models.base import Decoder
+from engine.params import CaptureParams, SamplingParams
+from engine.sampling.chain import draw, trace
+from engine.text.tokenizer import Tokenizer
+
+CHUNK = 512
+"""Rows of a prompt read in one pass: fast from here up (measured), and a place to stop and to show progress."""
+
+STATS_INTERVAL = 0.1
+
+
+@dataclass(slots=True)
+class Settings:
+    """What a running generation looks up at each token; Retune replaces the fields."""
+
+    sampling: SamplingParams
+    capture: CaptureParams
+
+
+@dataclass(slots=True)
+class Context:
+    """What a model has read: its cache, the ids that lie in it, and the tap that watched."""
+
+    model: Decoder
+    cache: KVCache
+    tap: Tap
+    ids: list[int] = field(default_factory=list)
+
+    @classmethod
+    def fresh(cls, model: Decoder, capture: CaptureParams) -> Context:
+        return cls(model, KVCache.for_model(model), Tap(capture, model.config.layers))
+
+    def keep(self, ids: Sequence[int]) -> int:
+        """Drop what is not a prefix of ids, and its last id too, whose logits are needed; returns what is left."""
+        same = 0
+        for mine, theirs in zip(self.ids, ids[:-1]):
+            if mine != theirs:
+                break
+            same += 1
+        self.truncate(same)
+        return same
+
+    def truncate(self, count: int) -> None:
+        self.cache.truncate(count)
+        self.tap.truncate(count)
+        del self.ids[count:]
+
+    @torch.inference_mode()
+    def feed(self, ids: Sequence[int], check: Callable[[], None], last: bool = True) -> Tensor:
+        """One forward pass over the ids that follow; logits float32 [V] of the last, or [T, V] of all.
+
+        check is called between layers and may raise Cancelled; the cache is then what it was before.
+        """
+        self.tap.begin(len(self.ids))
+        rows = torch.tensor([list(ids)], device=self.cache.device)
+        try:
+            logits = self.model(rows, self.cache, self.tap if self.tap.wanted else None, check, last=last)
+        except BaseException:
+            self.truncate(len(self.ids))
+            raise
+        self.ids.extend(ids)
+        result: Tensor = logits[0, -1].float() if last else logits[0].float()
+        return result
+
+
+def checker(cancelled: Callable[[], bool]) -> Callable[[], None]:
+    """A check that raises Cancelled once the run is cancelled."""
+
+    def check() -> None:
+        if cancelled():
+            raise Cancelled
+
+    return check
+
+
+def read(
+    run: int, context: Context, ids: Sequence[int], check: Callable[[], None]
+) -> Generator[Event, None, Tensor]:
+    """Read ids into the context in chunks; yields Progress and captures, returns the last logits, float32 [V]."""
+    logits = torch.empty(0)
+    begun = len(context.ids)
+    for start in range(0, len(ids), CHUNK):
+        if len(ids) > CHUNK:
+            yield Progress(run, "Reading", begun + start, begun + len(ids))
+        logits = context.feed(ids[start : start + CHUNK], check)
+        yield from context.tap.events(run, last=start + CHUNK >= len(ids))
+    return logits
+
+
+def check_prompt(ids: Sequence[int], model: Decoder) -> None:
+    """Refuse a prompt that is empty, holds unknown ids or leaves no room for an answer."""
+    if not ids:
+        raise InvalidValue("The prompt is empty.", "Type something first.")
+    wrong = next((i for i in ids if not 0 <= i < model.config.vocabulary), None)
+    if wrong is not None:
+        raise InvalidValue(
+            f"The id {wrong} is not in this model's vocabulary.",
+            f"Ids go from 0 to {model.config.vocabulary - 1}.",
+        )
+    if len(ids) >= model.config.context:
+        raise ContextOverflow(
+            f"This needs {len(ids):,} tokens and the model can hold {model.config.context:,}, answer included.",
+            "Shorten the text, or start a new chat.",
+        )
+
+
+def generate(
+    run: int,
+    context: Context,
+    tokenizer: Tokenizer,
+    prompt_ids: Sequence[int],
+    answer_ids: Sequence[int],
+    rendered: str,
+    eos_ids: frozenset[int],
+    settings: Settings,
+    check: Callable[[], None],
+) -> Generator[Event, None, str]:
+    """Write an answer after prompt_ids + answer_ids; returns why it ended: eos, length, stop or cancelled.
+
+    Of the context, the longest common prefix is reused. On Cancelled, thrown in or raised by check, it still yields
+    what it held back and the Generated that sums up.
+    """
+    ids = [*prompt_ids, *answer_ids]
+    model = context.model
+    check_prompt(ids, model)
+    reused = context.keep(ids)
+    seed = settings.sampling.seed if settings.sampling.seed >= 0 else secrets.randbelow(2**31)
+    recorder = Recorder(tokenizer, ids, settings.sampling.stop)
+    begun = read_at = time.perf_counter()
+    finish = "length"
+    try:
+        yield Started(run, tuple(prompt_ids), rendered, seed, reused)
+        logits = yield from read(run, context, ids[reused:], check)
+        read_at = time.perf_counter()
+        times = deque([read_at])
+        shown = 0.0
+        history = torch.tensor([ids], device=logits.device)
+        while True:
+            sampling = settings.sampling
+            token = _draw_and_record(logits, history, sampling, settings.capture, seed, len(ids), recorder)
+            ids.append(token)
+            text, records = recorder.release()
+            if text or records:
+                yield Tokens(run, text, records)
+            now = time.perf_counter()
+            times.append(now)
+            while len(times) > 2 and now - times[0] > 1.0:
+                times.popleft()
+            if now - shown > STATS_INTERVAL:
+                shown = now
+                rate = (len(times) - 1) / max(now - times[0], 1e-9)
+                yield Stats(run, len(ids), model.config.context, recorder.count, rate)
+            if token in eos_ids:
+                finish = "eos"
+                break
+            if recorder.stopped:
+                finish = "stop"
+                break
+            if recorder.count >= sampling.max_new_tokens or len(ids) >= model.config.context:
+                break
+            check()
+            context.tap.params = settings.capture
+            logits = context.feed([token], check)
+            history = torch.cat((history, torch.tensor([[token]], device=history.device)), 1)
+            yield from context.tap.events(run)
+    except Cancelled:
+        finish = "cancelled"
+    ended = time.perf_counter()
+    text, records = recorder.finish()
+    rate = max(0, recorder.count - 1) / max(ended - read_at, 1e-9) if recorder.count > 1 else 0.0
+    yield from shielded(
+        [
+            *([Tokens(run, text, records)] if text or records else []),
+            *context.tap.events(run, last=True),
+            Stats(run, len(ids), model.config.context, recorder.count, rate),
+            Generated(
+                run,
+                tuple(prompt_ids),
+                tuple(recorder.ids),
+                recorder.text,
+                finish,
+                read_at - begun,
+                ended - read_at,
+                rate,
+            ),
+        ]
+    )
+    return finish
+
+
+def shielded(events: Iterable[Event]) -> Generator[Event, None, None]:
+    """Yield every event even when a Cancelled arrives between them: it is too late to stop, and nothing may be lost."""
+    for event in events:
+        try:
+            yield event
+        except Cancelled:
+            continue
+
+
+@torch.inference_mode()
+def _draw_and_record(
+    logits: Tensor,
+    history: Tensor,
+    sampling: SamplingParams,
+    capture: CaptureParams,
+    seed: int,
+    position: int,
+    recorder: Recorder,
+) -> int:
+    """Choose the token for `position` and write its record. logits float32 [V], history [1, T]."""
+    best = torch.topk(logits, min(capture.candidates, logits.shape[0])).indices
+    result = trace(logits, history, sampling, best)
+    token = draw(result.logits, seed, position)
+    if capture.candidates and not bool((best == token).any()):
+        best = torch.cat((best, torch.tensor([token], device=best.device)))
+        result = trace(logits, history, sampling, best)
+    recorder.add(token, position, logits, best, result)
+    return token

@@ -1,0 +1,1 @@
+"""Looking inside a model while it runs; knows tensors and names, no family."""

@@ -1,0 +1,272 @@
+"""Commands to generators for the model's lane: the one file that knows all the rooms.
+
+It holds what is loaded and the context that was read last, whose prefix the next answer may reuse. Importing it imports
+torch, so only the lane's own thread does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+# torch's threads otherwise spin at barriers and starve a window on the same cores (measured: 16 times slower decoding
+# beside one busy process); it reads this once, when it is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from engine.decoding.loop import Context, Settings, check_prompt, checker, generate, read
+from engine.decoding.scoring import score
+from engine.errors import EngineError, InvalidValue
+from engine.lanes import Job
+from engine.loading import LoadedModel, load
+from engine.messages import (
+    Attend,
+    Command,
+    Event,
+    Generate,
+    Load,
+    Loaded,
+    ModelInfo,
+    Progress,
+    Prompt,
+    Rendered,
+    RenderTemplate,
+    Retune,
+    Run,
+    Score,
+    Tokenize,
+    Tokenized,
+    Unload,
+    Unloaded,
+)
+from engine.params import CaptureParams, SamplingParams
+from engine.text.templates import ChatTemplate
+from engine.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """A loaded model with all that its answers need."""
+
+    loaded: LoadedModel
+    tokenizer: Tokenizer
+    template: ChatTemplate | None
+    info: ModelInfo
+
+
+class ModelJobs:
+    """What the model's lane can do (engine.lanes.Jobs)."""
+
+    def __init__(self) -> None:
+        self._bench: Workbench | None = None
+        self._kept: Context | None = None
+        self._settings: dict[int, Settings] = {}
+        self._jobs: dict[type[Command], Callable[[Any, Run], Job]] = {
+            Load: self._load,
+            Unload: self._unload,
+            Generate: self._generate,
+            Retune: self._retune,
+            Attend: self._attend,
+            Score: self._score,
+            Tokenize: self._tokenize,
+            RenderTemplate: self._render,
+        }
+
+    def start(self, command: Command, run: Run) -> Job:
+        return self._jobs[type(command)](command, run)
+
+    def alone(self, command: Command) -> bool:
+        return isinstance(command, Load | Unload)
+
+    def at_once(self, command: Command) -> bool:
+        return isinstance(command, Retune)
+
+    def close(self) -> None:
+        self._put_down()
+
+    # --- jobs -------------------------------------------------------------------------------------------------------
+
+    def _load(self, command: Load, run: Run) -> Job:
+        tokenizer = Tokenizer.load(command.path)
+        phases = load(command.path, command.params, lambda: run.cancelled)
+        try:
+            while True:
+                yield Progress(run.id, *next(phases))
+        except StopIteration as end:
+            loaded: LoadedModel = end.value
+        finally:
+            phases.close()
+        template, note = _template(tokenizer)
+        self._put_down()
+        self._bench = Workbench(loaded, tokenizer, template, _info(loaded, template is not None, note))
+        yield Loaded(run.id, self._bench.info)
+        return None
+
+    def _unload(self, command: Unload, run: Run) -> Job:
+        self._put_down()
+        yield Unloaded(run.id)
+        return None
+
+    def _generate(self, command: Generate, run: Run) -> Job:
+        bench = self._require()
+        prompt_ids, answer_ids, rendered = self._resolve(bench, command.prompt)
+        context = self._take_context(bench, command.capture)
+        settings = self._settings[run.id] = Settings(command.sampling, command.capture)
+        eos = frozenset(bench.loaded.eos_ids)
+        check = checker(lambda: run.cancelled)
+        try:
+            return (
+                yield from generate(
+                    run.id, context, bench.tokenizer, prompt_ids, answer_ids, rendered, eos, settings, check
+                )
+            )
+        finally:
+            del self._settings[run.id]
+            if bench is self._bench:
+                self._kept = context
+
+    def _retune(self, command: Retune, run: Run) -> Job:
+        settings = self._settings.get(command.target)
+        if settings is not None:
+            settings.sampling = command.sampling or settings.sampling
+            settings.capture = command.capture or settings.capture
+        return None
+        yield
+
+    def _attend(self, command: Attend, run: Run) -> Job:
+        bench = self._require()
+        prompt_ids, answer_ids, _ = self._resolve(bench, command.prompt)
+        ids = [*prompt_ids, *answer_ids]
+        context = Context.fresh(bench.loaded.model, command.capture)
+        check_prompt(ids, bench.loaded.model)
+        yield from _events_of(read(run.id, context, ids, checker(lambda: run.cancelled)))
+        return None
+
+    def _score(self, command: Score, run: Run) -> Job:
+        bench = self._require()
+        prompt_ids, answer_ids, _ = self._resolve(bench, command.prompt)
+        ids = [*prompt_ids, *answer_ids]
+        yield from score(run.id, bench.loaded.model, bench.tokenizer, ids, checker(lambda: run.cancelled))
+        return None
+
+    def _tokenize(self, command: Tokenize, run: Run) -> Job:
+        tokenizer = self._require().tokenizer
+        ids = tokenizer.encode(command.text, special=command.special)
+        yield Tokenized(run.id, tuple(ids), tuple(tokenizer.piece(i) for i in ids))
+        return None
+
+    def _render(self, command: RenderTemplate, run: Run) -> Job:
+        template = _require_template(self._require())
+        rendered = template.render(command.messages, command.add_generation_prompt)
+        yield Rendered(run.id, rendered.text, tuple(rendered.ids), tuple(rendered.spans))
+        return None
+
+    # --- what they share --------------------------------------------------------------------------------------------
+
+    def _require(self) -> Workbench:
+        if self._bench is None:
+            raise EngineError("No model is loaded.", "Choose one in the Models pane.")
+        return self._bench
+
+    def _resolve(self, bench: Workbench, prompt: Prompt) -> tuple[list[int], list[int], str]:
+        """Ids of the prompt, ids that the answer already has, and the prompt as text."""
+        answer = list(prompt.answer_ids)
+        while answer and answer[-1] in bench.loaded.eos_ids:  # to continue is to take the end mark back
+            answer.pop()
+        more = "" if answer else prompt.answer_text
+        if prompt.ids is not None:
+            return list(prompt.ids), answer, bench.tokenizer.decode(prompt.ids)
+        if prompt.text is not None:
+            return bench.tokenizer.encode(prompt.text + more), answer, prompt.text + more
+        if prompt.messages is None:
+            raise InvalidValue("There is no prompt.", "Give a text, messages or ids.")
+        rendered = _require_template(bench).render(prompt.messages, True, more)
+        return list(rendered.ids), answer, rendered.text
+
+    def _take_context(self, bench: Workbench, capture: CaptureParams) -> Context:
+        context, self._kept = self._kept, None
+        if context is None or context.model is not bench.loaded.model:
+            return Context.fresh(bench.loaded.model, capture)
+        context.tap.params = capture
+        return context
+
+    def _put_down(self) -> None:
+        if self._bench is not None and self._bench.template is not None:
+            self._bench.template.close()
+        self._bench = None
+        self._kept = None
+
+
+def _events_of(events: Generator[Event, None, Any]) -> Job:
+    yield from events
+    return None
+
+
+def _require_template(bench: Workbench) -> ChatTemplate:
+    if bench.template is None:
+        raise EngineError(
+            f"{bench.info.name} has no chat template, so it cannot take turns.", "Use Complete: it continues a text."
+        )
+    return bench.template
+
+
+def _template(tokenizer: Tokenizer) -> tuple[ChatTemplate | None, str]:
+    """The model's own chat template, if it has one that renders; else None and why."""
+    if tokenizer.chat_template is None:
+        return None, "This is a base model without a chat template: it continues a text."
+    return ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens, tokenizer), ""
+
+
+GENERATION_KEYS = (
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "typical_p",
+    "repetition_penalty",
+    "max_new_tokens",
+)
+
+
+def model_defaults(generation: dict[str, Any]) -> tuple[SamplingParams, tuple[str, ...]]:
+    """The sampling a generation_config asks for, over Vitrine's own, and which fields came from it.
+
+    Values that are absent or outside a slider's range are left alone; do_sample false does not mean greedy here.
+    """
+    params, taken = SamplingParams(), []
+    for key in GENERATION_KEYS:
+        if generation.get(key) is None:
+            continue
+        try:
+            params = replace(params, **{key: generation[key]})
+        except InvalidValue:
+            continue
+        taken.append(key)
+    return params, tuple(taken)
+
+
+def _info(loaded: LoadedModel, has_template: bool, note: str) -> ModelInfo:
+    defaults, taken = model_defaults(loaded.generation)
+    config = loaded.model.config
+    return ModelInfo(
+        path=loaded.path,
+        name=loaded.name,
+        family=loaded.family,
+        kind=loaded.kind,
+        parameters=loaded.parameters,
+        bytes_in_memory=loaded.bytes_in_memory,
+        layers=config.layers,
+        heads=config.heads,
+        kv_heads=config.kv_heads,
+        width=config.width,
+        vocabulary=config.vocabulary,
+        context=config.context,
+        device=loaded.device,
+        precision=loaded.precision,
+        threads=loaded.threads,
+        chat_template=has_template,
+        defaults=defaults,
+        from_model=taken,
+        note=note,
+    )
