@@ -1,0 +1,343 @@
+"""The headless door: the same engine, the same knobs, in a terminal. Imports no Qt.
+
+`vitrine SUBCOMMAND ...` and `python -m engine SUBCOMMAND ...` are the same. With --json, one JSON object on stdout.
+A mistake is one sentence on stderr and exit 1; wrong usage is exit 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.engine import Engine
+from engine.errors import EngineError, InvalidValue
+from engine.flags import add_flags, given
+from engine.messages import (
+    Command,
+    Done,
+    Event,
+    Failed,
+    Generate,
+    Generated,
+    Load,
+    Loaded,
+    Message,
+    ModelInfo,
+    Progress,
+    Prompt,
+    Score,
+    Scored,
+    Tokens,
+)
+from engine.params import CaptureParams, LoadParams, SamplingParams
+
+SUBCOMMANDS = ("generate", "chat", "score", "tokenize", "template", "inspect")
+
+
+class Client:
+    """An engine used from one thread: run a command, take its events as they come."""
+
+    def __init__(self) -> None:
+        self._ready = threading.Event()
+        self._engine = Engine(self._ready.set)
+
+    def __enter__(self) -> Client:
+        self._engine.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.stop()
+
+    def run(self, command: Command) -> Iterator[Event]:
+        """The command's events, Done last. Failed is raised as EngineError; Ctrl+C cancels and goes on to the end."""
+        run = self._engine.submit(command)
+        before = signal.signal(signal.SIGINT, lambda *_: run.cancel())
+        try:
+            while True:
+                self._ready.wait()
+                self._ready.clear()
+                for event in self._engine.drain():
+                    if event.run != run.id:
+                        continue
+                    if isinstance(event, Failed):
+                        raise EngineError(event.message, event.hint)
+                    yield event
+                    if isinstance(event, Done):
+                        return
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def load_model(client: Client, arguments: argparse.Namespace) -> ModelInfo:
+    """Load arguments.model; progress on stderr where that is a terminal."""
+    params = LoadParams(**given(arguments, LoadParams))
+    info = None
+    for event in client.run(Load(arguments.model, params)):
+        if isinstance(event, Progress) and sys.stderr.isatty():
+            share = f" {100 * event.done // event.total} %" if event.total else ""
+            print(f"\r{event.phase}{share}\x1b[K", end="", file=sys.stderr, flush=True)
+        elif isinstance(event, Loaded):
+            info = event.info
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    if info is None:
+        raise EngineError("Loading was cancelled.")
+    return info
+
+
+def sampling_from(arguments: argparse.Namespace, info: ModelInfo) -> SamplingParams:
+    """Flags over the model's own defaults; temperature 0 alone is the argmax of the raw logits."""
+    flags = given(arguments, SamplingParams)
+    if arguments.stop:
+        flags["stop"] = tuple(arguments.stop)
+    shaping = set(flags) - {"max_new_tokens", "seed", "stop"}
+    if shaping == {"temperature"} and flags["temperature"] == 0:
+        return SamplingParams.neutral(max_new_tokens=info.defaults.max_new_tokens).replace(**flags)
+    return info.defaults.replace(**flags)
+
+
+# --- subcommands ------------------------------------------------------------------------------------------------------
+
+
+def generate(arguments: argparse.Namespace) -> int:
+    prompt = _prompt(arguments)
+    capture = CaptureParams(candidates=0)
+    with Client() as client:
+        info = load_model(client, arguments)
+        result = None
+        for event in client.run(Generate(prompt, sampling_from(arguments, info), capture)):
+            if isinstance(event, Tokens) and not arguments.json:
+                print(event.text, end="", flush=True)
+            elif isinstance(event, Generated):
+                result = event
+    if not arguments.json:
+        print()
+        if result is not None and result.finish == "cancelled":
+            return 130
+        return 0
+    if result is None:
+        raise EngineError("The answer was cancelled before it began.")
+    _print_json(
+        prompt_ids=result.prompt_ids,
+        ids=result.ids,
+        text=result.text,
+        finish=result.finish,
+        tokens_per_second=round(result.tokens_per_second, 2),
+    )
+    return 0
+
+
+def score(arguments: argparse.Namespace) -> int:
+    prompt = _prompt(arguments)
+    with Client() as client:
+        load_model(client, arguments)
+        scored = next((e for e in list(client.run(Score(prompt))) if isinstance(e, Scored)), None)
+    if scored is None:
+        raise EngineError("Scoring was cancelled.")
+    if arguments.json:
+        _print_json(
+            ids=scored.ids,
+            logprobs=scored.logprobs,
+            entropies=scored.entropies,
+            nll=scored.nll,
+            perplexity=scored.perplexity,
+            scored=scored.scored,
+        )
+    else:
+        mean = scored.nll / scored.scored
+        print(f"{scored.scored:,} tokens scored, {mean:.4f} nats a token, perplexity {scored.perplexity:.4f}")
+    return 0
+
+
+def tokenize(arguments: argparse.Namespace) -> int:
+    from engine.text.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(arguments.model)
+    ids = tokenizer.encode(_text(arguments), special=not arguments.plain)
+    pieces = [tokenizer.piece(i) for i in ids]
+    if arguments.json:
+        _print_json(ids=ids, pieces=pieces)
+    else:
+        for i, piece in zip(ids, pieces):
+            print(f"{i}\t{piece!r}")
+    return 0
+
+
+def template(arguments: argparse.Namespace) -> int:
+    from engine.text.templates import ChatTemplate
+    from engine.text.tokenizer import Tokenizer
+
+    messages = _messages(arguments.messages)
+    tokenizer = Tokenizer.load(arguments.model)
+    if tokenizer.chat_template is None:
+        raise EngineError("This model has no chat template.", "It is a base model: use generate.")
+    with contextlib.closing(ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens, tokenizer)) as chat:
+        rendered = chat.render(messages, arguments.add_generation_prompt)
+    if arguments.json:
+        _print_json(text=rendered.text, ids=list(rendered.ids), spans=[list(span) for span in rendered.spans])
+    else:
+        print(rendered.text)
+    return 0
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    from engine.loading.catalog import inspect as inspect_folder
+
+    card = inspect_folder(arguments.model)
+    if not card.family:
+        raise EngineError(card.reason, card.hint)
+    if arguments.json:
+        _print_json(**dataclasses.asdict(card))
+    else:
+        for name, value in dataclasses.asdict(card).items():
+            if value not in ("", 0):
+                print(f"{name.replace('_', ' '):16} {value:,}" if type(value) is int else f"{name:16} {value}")
+    return 0
+
+
+def chat(arguments: argparse.Namespace) -> int:
+    """Talk in the terminal: a line is a turn; a base model continues each line instead. Ctrl+D ends it."""
+    history: list[Message] = [Message("system", arguments.system)] if arguments.system else []
+    with Client() as client:
+        info = load_model(client, arguments)
+        sampling = sampling_from(arguments, info)
+        print(f"{info.name} · {info.device} {info.precision}. {info.note} Ctrl+D ends the chat.".replace("  ", " "))
+        while True:
+            try:
+                line = input("\n> ")
+            except (EOFError, KeyboardInterrupt):
+                print()
+                return 0
+            if not line.strip():
+                continue
+            if info.chat_template:
+                prompt = Prompt(messages=(*history, Message("user", line)))
+            else:
+                prompt = Prompt(text=line)
+            text = ""
+            try:
+                for event in client.run(Generate(prompt, sampling, CaptureParams(candidates=0))):
+                    if isinstance(event, Tokens):
+                        print(event.text, end="", flush=True)
+                        text += event.text
+            except EngineError as error:
+                print(error, file=sys.stderr)
+                continue
+            print()
+            history += [Message("user", line), Message("assistant", text)]
+
+
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+
+def _text(arguments: argparse.Namespace) -> str:
+    if getattr(arguments, "file", None):
+        try:
+            return Path(arguments.file).read_text(encoding="utf-8")
+        except OSError as error:
+            raise EngineError(f"{arguments.file} cannot be read: {error.strerror}.", "Choose a text file.") from error
+        except UnicodeDecodeError as error:
+            raise EngineError(f"{arguments.file} is not UTF-8 text.", "Save it as UTF-8 first.") from error
+    text: str = arguments.text
+    return text
+
+
+def _prompt(arguments: argparse.Namespace) -> Prompt:
+    if arguments.ids is None:
+        return Prompt(text=_text(arguments))
+    try:
+        return Prompt(ids=tuple(int(word) for word in arguments.ids.replace(",", " ").split()))
+    except ValueError:
+        raise InvalidValue(
+            f"--ids is {arguments.ids!r}, which is not a list of whole numbers.", 'Write them like "1 2 3".'
+        ) from None
+
+
+def _messages(path: str) -> tuple[Message, ...]:
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        return tuple(Message(str(item["role"]), str(item["content"])) for item in data)
+    except OSError as error:
+        raise EngineError(f"{path} cannot be read: {error.strerror}.", "Choose a JSON file.") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise EngineError(
+            f"{path} is not a list of messages.", 'Write [{"role": "user", "content": "..."}] in it.'
+        ) from error
+
+
+def _print_json(**values: Any) -> None:
+    print(json.dumps(values, ensure_ascii=False))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="vitrine", description="Vitrine without its window.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(SUBCOMMANDS))
+
+    def add(function: Callable[[argparse.Namespace], int], help: str, *, runs: bool = False) -> argparse.ArgumentParser:
+        sub = commands.add_parser(function.__name__, help=help, description=help)
+        sub.set_defaults(function=function)
+        sub.add_argument("model", metavar="MODEL", help="a model folder")
+        if runs:
+            add_flags(sub, LoadParams)
+        return sub
+
+    def add_sampling(sub: argparse.ArgumentParser) -> None:
+        add_flags(sub, SamplingParams)
+        sub.add_argument("--stop", action="append", metavar="TEXT", help="End where this text appears; repeatable.")
+
+    sub = add(generate, "Continue a text.", runs=True)
+    source = sub.add_mutually_exclusive_group(required=True)
+    source.add_argument("--prompt", dest="text", metavar="TEXT")
+    source.add_argument("--ids", metavar="IDS", help='token ids, taken as they are: "1 2 3"')
+    add_sampling(sub)
+
+    sub = add(chat, "Talk in the terminal.", runs=True)
+    sub.add_argument("--system", default="", metavar="TEXT", help="what the model is told first")
+    add_sampling(sub)
+
+    sub = add(score, "How likely the model finds a text.", runs=True)
+    source = sub.add_mutually_exclusive_group(required=True)
+    source.add_argument("--text", metavar="TEXT")
+    source.add_argument("--file", metavar="FILE")
+    source.add_argument("--ids", metavar="IDS")
+
+    sub = add(tokenize, "A text as token ids and pieces.")
+    source = sub.add_mutually_exclusive_group(required=True)
+    source.add_argument("--text", metavar="TEXT")
+    source.add_argument("--file", metavar="FILE")
+    sub.add_argument("--plain", action="store_true", help="without the special tokens that the tokenizer adds")
+
+    sub = add(template, "Messages as the model reads them.")
+    sub.add_argument("--messages", required=True, metavar="FILE.json")
+    sub.add_argument("--add-generation-prompt", action="store_true")
+
+    add(inspect, "What a model folder holds, without loading it.")
+    for sub in commands.choices.values():
+        if sub.prog.split()[-1] != "chat":
+            sub.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    function: Callable[[argparse.Namespace], int] = arguments.function
+    try:
+        return function(arguments)
+    except EngineError as error:
+        print(str(error), file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 141
+
+
+if __name__ == "__main__":
+    sys.exit(main())
