@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
@@ -55,10 +55,9 @@ def main(arguments: list[str]) -> int:
         return 130
     # -P: a folder named app where the person stands must not be taken for ours.
     command = [str(environment_python()), "-P", "-m", "app", *arguments]
-    if os.name == "posix":
-        sys.stderr.flush()
-        os.execv(command[0], command)
-    return subprocess.call(command)
+    if os.name != "posix":
+        return subprocess.call(command)
+    os.execv(command[0], command)
 
 
 def say(text: str) -> None:
@@ -200,9 +199,11 @@ def progress_line(line: str) -> str | None:
     fetched = re.match(r"\s*(?:Downloading|Using cached|Processing) (\S+\.(?:whl|tar\.gz))(?: \((.+)\))?\s*$", line)
     if fetched:
         file = re.split(r"[/\\]", fetched[1])[-1].replace("%2B", "+")
-        return f"  {' '.join(file.split('-')[:2])}" + (f", {fetched[2]}" if fetched[2] else "")
+        size = f", {fetched[2]}" if fetched[2] and fetched[2][0].isdigit() else ""
+        return f"  {' '.join(file.split('-')[:2])}{size}"
     if line.startswith("Installing collected packages:"):
-        return f"  writing {line.count(',') + 1} packages"
+        count = line.count(",") + 1
+        return f"  writing {count} package{'s' if count > 1 else ''}"
     return None
 
 
@@ -416,10 +417,5 @@ def first_failure(codes: list[int]) -> int:
     return next((code for code in codes if code), 0)
 
 
-def run() -> NoReturn:
-    """Start, as a script."""
-    sys.exit(main(sys.argv[1:]))
-
-
 if __name__ == "__main__":
-    run()
+    sys.exit(main(sys.argv[1:]))
