@@ -1,0 +1,1 @@
+"""How the next token is chosen: steps over logits, their order, and the draw."""
