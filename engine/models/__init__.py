@@ -1,0 +1,26 @@
+"""The model families: which `model_type` of a config.json is served by which file here.
+
+A family file offers `Config`, with a `read(reader)`, and `Model(config)`, a `base.Decoder`. This file knows names only,
+so that the families can be listed without importing torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from engine.errors import UnsupportedModel
+
+FAMILIES: dict[str, str] = {
+    "llama": "engine.models.llama",
+}
+
+
+def family(model_type: str) -> ModuleType:
+    """The family's module, imported now (and torch with it); UnsupportedModel where there is none."""
+    if model_type not in FAMILIES:
+        raise UnsupportedModel(
+            f"Models of type {model_type!r} cannot be run yet.",
+            f"These types can: {', '.join(sorted(FAMILIES))}.",
+        )
+    return import_module(FAMILIES[model_type])

@@ -1,0 +1,158 @@
+"""What families share, as functions: attention, rotary positions, the gated feed-forward block.
+
+Letters for shapes, everywhere in the engine: B batch, T query length, S key length, H heads, K kv heads, D head width,
+C model width, V vocabulary, L layers. Nothing here knows a checkpoint, a cache or a family.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Mask = Tensor | Literal["causal"] | None
+"""Which keys a query sees: bool [T, S], True where it does; "causal" is the lower triangle where T = S; None is all."""
+
+LayerTap = Callable[[Tensor], None]
+"""Receives one layer's attention weights, float32 [B, H, T, S]."""
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": functional.silu,
+    "gelu": functional.gelu,
+    "relu": functional.relu,
+}
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float, tap: LayerTap | None = None) -> Tensor:
+    """Softmax attention with grouped heads: q [B, H, T, D], k and v [B, K, S, D], H a multiple of K -> [B, H, T, D].
+
+    Without a tap a fused kernel runs and the weights never exist; with one they are computed in float32 and shown.
+    """
+    if tap is not None:
+        return _shown_attention(q, k, v, mask, scale, tap)
+    B, H, T, D = q.shape
+    K = k.shape[1]
+    if T == 1 and mask is None and H != K:
+        # The heads of a group as if they were queries: on a CPU 8 times faster in bf16 than enable_gqa at 512 keys.
+        grouped = functional.scaled_dot_product_attention(q.reshape(B, K, H // K, D), k, v, scale=scale)
+        return grouped.view(B, H, T, D)
+    return functional.scaled_dot_product_attention(
+        q,
+        k,
+        v,
+        attn_mask=mask if isinstance(mask, Tensor) else None,
+        is_causal=isinstance(mask, str),
+        scale=scale,
+        enable_gqa=H != K,
+    )
+
+
+def _shown_attention(q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float, tap: LayerTap) -> Tensor:
+    B, H, T, D = q.shape
+    K, S = k.shape[1:3]
+    if isinstance(mask, str):
+        mask = causal_mask(T, S, q.device)
+    grouped = q.float().reshape(B, K, H // K * T, D)
+    scores = (grouped @ k.float().transpose(-1, -2) * scale).view(B, H, T, S)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    weights = scores.softmax(-1)
+    tap(weights)
+    return (weights.view(B, K, H // K * T, S) @ v.float()).view(B, H, T, D).to(q.dtype)
+
+
+def causal_mask(T: int, S: int, device: torch.device) -> Tensor:
+    """Bool [T, S]: the queries are the last T of S positions and see what is not after them."""
+    return torch.ones(T, S, dtype=torch.bool, device=device).tril(S - T)
+
+
+def causal(T: int, S: int, device: torch.device) -> Mask:
+    """The cheapest Mask that says the same as causal_mask(T, S)."""
+    if T == 1:
+        return None
+    return "causal" if T == S else causal_mask(T, S, device)
+
+
+@dataclass(frozen=True, slots=True)
+class RotaryConfig:
+    """Rotary positions. kind: default, linear (all wavelengths times factor) or llama3 (only the long ones).
+
+    low, high: for llama3, how often the longest wavelength that is scaled in part, and the shortest, fit into original,
+    the context of the training before.
+    """
+
+    theta: float
+    kind: str = "default"
+    factor: float = 1.0
+    low: float = 1.0
+    high: float = 4.0
+    original: int = 8192
+
+    def frequencies(self, D: int) -> Tensor:
+        """Radians a position for each pair of channels, float32 [D / 2]."""
+        plain = 1.0 / (self.theta ** (torch.arange(0, D, 2, dtype=torch.float32) / D))
+        if self.kind == "default":
+            return plain
+        if self.kind == "linear":
+            return plain / self.factor
+        # Source: Llama 3.1's scaling; a wavelength between the two bounds is blended.
+        turns = self.original * plain / (2 * math.pi)
+        blend = ((turns - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
+        return plain * (blend + (1 - blend) / self.factor)
+
+
+class Rotary:
+    """Tables of cosines and sines, made when first needed and grown by doubling.
+
+    No module and no buffer: a model is built on the meta device, where a buffer would come to life empty.
+    """
+
+    def __init__(self, config: RotaryConfig, D: int) -> None:
+        self._config = config
+        self._D = D
+        self._table: tuple[Tensor, Tensor] | None = None
+
+    def at(self, start: int, T: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and signed sines of positions start to start + T, each [T, 1, D], of like's dtype and device."""
+        if self._table is None or not self._fits(self._table[0], start + T, like):
+            self._table = self._computed(1 << max(8, (start + T - 1).bit_length()), like)
+        cosines, sines = self._table
+        return cosines[start : start + T], sines[start : start + T]
+
+    @staticmethod
+    def _fits(table: Tensor, length: int, like: Tensor) -> bool:
+        return len(table) >= length and table.dtype == like.dtype and table.device == like.device
+
+    def _computed(self, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        # Outside inference mode: a table born inside could never serve a backward pass.
+        with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
+            angles = torch.outer(torch.arange(length, dtype=torch.float32), self._config.frequencies(self._D))
+            cosines = torch.cat((angles.cos(), angles.cos()), -1)
+            sines = torch.cat((-angles.sin(), angles.sin()), -1)
+            return cosines[:, None].to(like.device, like.dtype), sines[:, None].to(like.device, like.dtype)
+
+
+def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn each pair (i, i + D/2) of x [B, T, heads, D] by its position's angle."""
+    cosines, signed_sines = table
+    return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, -1), signed_sines)
+
+
+class GatedMLP(nn.Module):
+    """down(activation(gate(x)) * up(x)), x [B, T, C]."""
+
+    def __init__(self, C: int, hidden: int, bias: bool, activation: str) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(C, hidden, bias=bias)
+        self.up_proj = nn.Linear(C, hidden, bias=bias)
+        self.down_proj = nn.Linear(hidden, C, bias=bias)
+        self._activation = ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.down_proj(self._activation(self.gate_proj(x)) * self.up_proj(x))
+        return result

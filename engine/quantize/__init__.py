@@ -1,0 +1,19 @@
+"""How a weight is held in memory: today as plain numbers of one precision.
+
+`place` is the door for more: loading hands it every tensor once, before the next is read, so a packed format can put
+its own module where the Linear stands and never hold both. Neither a family nor loading knows which format it is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def place(model: nn.Module, name: str, tensor: Tensor, precision: str, device: str) -> None:
+    """Put a checkpoint's tensor where the model, built on the meta device, has the parameter of that name."""
+    owner, _, leaf = name.rpartition(".")
+    weight = tensor.to(device=device, dtype=DTYPES[precision], copy=True)  # a copy: the file may be replaced later
+    setattr(model.get_submodule(owner), leaf, nn.Parameter(weight, requires_grad=False))
