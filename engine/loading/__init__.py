@@ -1,148 +1,21 @@
-"""A model folder into memory: config -> family -> meta device -> weights, one tensor a turn.
+"""From a folder to a model in memory, and the catalog of the folders that hold one.
 
-`load` is a generator, so that its caller shows the progress and stops it by closing it. Nothing of the file is trusted
-until names and shapes agree with what the config builds; that is checked before the first weight is read.
+`load` and `LoadedModel` are imported when first asked for, and torch with them: the catalog does without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    from engine.loading.loader import LoadedModel, load
 
-from engine.errors import BadModelFiles, Cancelled, EngineError
-from engine.loading import threads
-from engine.loading.files import DOWNLOAD_AGAIN, described, model_folder, read_json, read_optional
-from engine.loading.safetensors import Weights, listed
-from engine.models import family
-from engine.models.base import Decoder, DecoderConfig, Reader
-from engine.params import LoadParams
-from engine.quantize import place
+__all__ = ["LoadedModel", "load"]
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A decoder with its weights in place, in evaluation mode, and what is known of it.
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from engine.loading import loader
 
-    generation: the checkpoint's generation_config.json as it is. eos_ids: the ids that end an answer, config's and
-    generation_config's together.
-    """
-
-    model: Decoder
-    config: DecoderConfig
-    path: str
-    name: str
-    family: str
-    kind: str
-    parameters: int
-    bytes_in_memory: int
-    device: str
-    precision: str
-    threads: int
-    generation: dict[str, Any]
-    eos_ids: tuple[int, ...]
-
-
-def load(
-    path: str, params: LoadParams, cancelled: Callable[[], bool] = lambda: False
-) -> Generator[tuple[str, int, int], None, LoadedModel]:
-    """Load a model; yields (phase, bytes done, bytes in all) a tensor, returns the model.
-
-    Raises BadModelFiles or UnsupportedModel before any weight is read where that can be known, Cancelled once
-    `cancelled` says so. What was read until then is freed with the generator.
-    """
-    folder = model_folder(path)
-    raw = read_json(folder / "config.json")
-    reader = Reader(raw, f"{folder.name}/config.json")
-    model_type = reader.take("model_type", str)
-    module = family(model_type)
-    config = module.Config.read(reader)
-    generation = read_optional(folder / "generation_config.json")
-    eos_ids = _eos_ids(raw, generation)
-    device = _device(params.device)
-    weights = Weights(folder)
-    precision = weights.precision if params.precision == "auto" else params.precision
-    with torch.device("meta"):
-        model: Decoder = module.Model(config)
-    names = _matched(model, weights, folder)
-
-    done, total = 0, sum(weights.entries[name].nbytes for name in names)
-    yield "Loading weights", 0, total
-    for entry, tensor in weights.read(list(names)):
-        if cancelled():
-            raise Cancelled
-        place(model, names[entry.name], tensor, precision, device)
-        done += entry.nbytes
-        yield "Loading weights", done, total
-    model.eval()
-
-    if params.threads:
-        torch.set_num_threads(params.threads)
-    elif device == "cpu":
-        yield "Choosing threads", 0, 0
-        threads.choose(model, cancelled)
-    return LoadedModel(
-        model=model,
-        config=model.config,
-        path=str(folder),
-        name=described(folder)[0],
-        family=model_type,
-        kind="decoder",
-        parameters=sum(weight.numel() for weight in model.parameters()),
-        bytes_in_memory=sum(weight.nbytes for weight in model.parameters()),
-        device=device,
-        precision=precision,
-        threads=torch.get_num_threads(),
-        generation=generation,
-        eos_ids=eos_ids,
-    )
-
-
-def _matched(model: Decoder, weights: Weights, folder: Path) -> dict[str, str]:
-    """Tensor name -> parameter name, every parameter there and of its shape; else BadModelFiles names which not."""
-    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-    renamed = {name: model.rename(name) for name in weights.entries}
-    names = {tensor: parameter for tensor, parameter in renamed.items() if parameter is not None}
-    extra = sorted(tensor for tensor, parameter in names.items() if parameter not in shapes)
-    missing = sorted(shapes.keys() - names.values())
-    if missing:
-        raise BadModelFiles(f"The weights of {folder.name} lack {listed(missing)}.", DOWNLOAD_AGAIN)
-    if extra:
-        raise BadModelFiles(
-            f"The weights of {folder.name} hold {listed(extra)}, which its config.json has no place for.",
-            "The config.json may be another model's. " + DOWNLOAD_AGAIN,
-        )
-    for tensor, parameter in names.items():
-        found, expected = weights.entries[tensor].shape, shapes[parameter]
-        if found != expected:
-            raise BadModelFiles(
-                f"In {folder.name}, {tensor} is {_times(found)}, but its config.json asks for {_times(expected)}.",
-                "The config.json may be another model's. " + DOWNLOAD_AGAIN,
-            )
-    return names
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " × ".join(map(str, shape)) or "a single number"
-
-
-def _eos_ids(*configs: dict[str, Any]) -> tuple[int, ...]:
-    """The ids in eos_token_id of each, a number or a list of them, in order and without repeats."""
-    ids: dict[int, None] = {}
-    for config in configs:
-        value = config.get("eos_token_id")
-        for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, int) and not isinstance(item, bool):
-                ids[item] = None
-    return tuple(ids)
-
-
-def _device(wanted: str) -> str:
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise EngineError("There is no GPU that torch can use here.", "Choose the device auto or cpu.")
-    return wanted
+    return getattr(loader, name)
