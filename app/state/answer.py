@@ -1,0 +1,108 @@
+"""One answer while it is written: its text grows here and reaches the store every second, with only the new records.
+
+It belongs to a message, not to what is on the screen, so an answer goes on when another chat is shown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from app.state.workspace import Workspace
+from engine import (
+    Done,
+    Event,
+    Failed,
+    Generate,
+    Generated,
+    Progress,
+    Run,
+    SaveMessage,
+    Started,
+    Stats,
+    StoredMessage,
+    TokenRecord,
+    Tokens,
+)
+
+STATUS = {"eos": "done", "stop": "done", "done": "done", "length": "length", "cancelled": "stopped"}
+SAVE_EVERY = 1000  # milliseconds
+
+
+class Answer(QObject):
+    """text_added: new text. progress: Progress while the prompt is read. ended: the Failed that ended it, or None."""
+
+    text_added = Signal(str)
+    progress = Signal(object)
+    stats = Signal(object)
+    ended = Signal(object)
+
+    def __init__(self, workspace: Workspace, message: StoredMessage, command: Generate) -> None:
+        super().__init__()
+        self._workspace = workspace
+        self._before = message.text  # what a continued message already held
+        self._texts = [message.text]
+        self._unsaved: list[TokenRecord] = []
+        self._message = dataclasses.replace(message, status="writing", settings=command.sampling.to_dict())
+        self._timer = QTimer(self, interval=SAVE_EVERY)
+        self._timer.timeout.connect(self.save)
+        self.save()
+        self.run: Run = workspace.submit(command, self._take)
+        self._timer.start()
+
+    @property
+    def message(self) -> StoredMessage:
+        """The message as it stands now."""
+        if len(self._texts) > 1:
+            self._texts = ["".join(self._texts)]
+            self._message = dataclasses.replace(self._message, text=self._texts[0])
+        return self._message
+
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was written in this run."""
+        return self.message.text != self._before
+
+    def save(self) -> None:
+        """Hand the text so far and the records not yet stored to the store."""
+        self._workspace.submit(SaveMessage(self.message, tuple(self._unsaved)))
+        self._unsaved.clear()
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Tokens(text=text, records=records):
+                self._texts.append(text)
+                self._unsaved.extend(records)
+                self.text_added.emit(text)
+            case Stats():
+                self.stats.emit(event)
+            case Progress():
+                self.progress.emit(event)
+            case Started(seed=seed):
+                self._message = dataclasses.replace(self.message, settings={**self.message.settings, "seed": seed})
+            case Generated():
+                self._keep_figures(event)
+            case Done(reason=reason):
+                self._end(STATUS.get(reason, "done"), None)
+            case Failed():
+                self._end("failed", event)
+
+    def _keep_figures(self, event: Generated) -> None:
+        figures = {
+            "prompt_tokens": len(event.prompt_ids),
+            "tokens": len(event.ids),
+            "prefill_seconds": round(event.prefill_seconds, 3),
+            "decode_seconds": round(event.decode_seconds, 3),
+            "tokens_per_second": round(event.tokens_per_second, 2),
+        }
+        self._message = dataclasses.replace(self.message, stats={**self.message.stats, **figures})
+
+    def _end(self, status: str, failure: Failed | None) -> None:
+        self._timer.stop()
+        stats = dict(self.message.stats)
+        if failure is not None:
+            stats["error"] = failure.message
+        self._message = dataclasses.replace(self.message, status=status, stats=stats)
+        self.save()
+        self.ended.emit(failure)
