@@ -126,7 +126,7 @@ def set_up(extra: str | None = None) -> None:
         return
     started = time.monotonic()
     say("Setting up Vitrine in .venv. The first time this downloads some hundred megabytes.")
-    if not python.exists():
+    if not python.exists() or not pip_version():
         make_environment()
     LOG.write_text("", "utf-8")
     modernise_pip()
@@ -154,12 +154,12 @@ def make_environment() -> None:
 
 
 def pip_version() -> tuple[int, ...]:
-    """The version of pip in .venv; (0,) where it has none."""
+    """The version of pip in .venv; empty where it has none."""
     asked = subprocess.run(
         [str(environment_python()), "-m", "pip", "--version"], capture_output=True, text=True, check=False
     )
     found = re.match(r"pip (\d+)\.(\d+)", asked.stdout)
-    return (int(found[1]), int(found[2])) if found else (0,)
+    return (int(found[1]), int(found[2])) if found else ()
 
 
 def modernise_pip() -> None:
@@ -214,7 +214,7 @@ def failure_sentence(output: str) -> str:
     missing = re.search(r"No matching distribution found for (\S+)", output)
     if missing:
         python = ".".join(map(str, sys.version_info[:2]))
-        return f"There is no {missing[1]} for Python {python} on this machine: try another version of Python."
+        return f"pip finds no {missing[1]} for Python {python} here: check the connection, or try another Python."
     if "No space left on device" in output:
         return "The disk is full: make room and run the same command again."
     errors = re.findall(r"^ERROR: (.+)$", output, re.MULTILINE)
