@@ -116,15 +116,13 @@ class ModelJobs:
         eos = frozenset(bench.loaded.eos_ids)
         check = checker(lambda: run.cancelled)
         try:
-            return (
-                yield from generate(
-                    run.id, context, bench.tokenizer, prompt_ids, answer_ids, rendered, eos, settings, check
-                )
+            reason = yield from generate(
+                run.id, context, bench.tokenizer, prompt_ids, answer_ids, rendered, eos, settings, check
             )
         finally:
             del self._settings[run.id]
-            if bench is self._bench:
-                self._kept = context
+        self._kept = context  # not after a failure: what the cache then holds is not certain
+        return reason
 
     def _retune(self, command: Retune, run: Run) -> Job:
         settings = self._settings.get(command.target)

@@ -36,6 +36,7 @@ class Thumbnails:
         self._sums: dict[str, Tensor] = {}  # [H, side, side] float32
         self._rows: dict[str, Tensor] = {}  # [side] rows captured in each row of cells
 
+    @torch.inference_mode()
     def add(self, name: str, weights: Tensor, start: int) -> None:
         """Add the attention rows of positions start, start + 1, ...: weights [H, T, S]."""
         heads, count, keys = weights.shape
@@ -51,6 +52,7 @@ class Thumbnails:
         self._sums[name][:, :, :columns].index_add_(1, where, pooled.cpu())
         self._rows[name].index_add_(0, where, torch.ones(count))
 
+    @torch.inference_mode()
     def truncate(self, tokens: int) -> None:
         """Forget positions from `tokens` on. A row of cells with both kept and dropped rows is forgotten whole."""
         if tokens >= self.tokens:
@@ -60,6 +62,7 @@ class Thumbnails:
             sums[:, tokens // self.cell :] = 0
             self._rows[name][tokens // self.cell :] = 0
 
+    @torch.inference_mode()
     def read(self) -> tuple[tuple[str, ...], Floats]:
         """Names of the L layers and mean weights float32 [L, H, n, n], n cells used; NaN rows were not captured."""
         n = -(-self.tokens // self.cell)
