@@ -53,7 +53,7 @@ class Config:
         head_dim = reader.count("head_dim", width // heads)
         if head_dim % 2:
             raise reader.refusal("head_dim", head_dim, "Rotary positions need an even width.")
-        context = reader.count("max_position_embeddings", 2048)
+        context = reader.count("max_position_embeddings", 2048, most=2**31 - 1)
         return cls(
             layers=reader.count("num_hidden_layers", most=1024),
             heads=heads,
@@ -61,7 +61,7 @@ class Config:
             head_dim=head_dim,
             width=width,
             hidden=reader.count("intermediate_size"),
-            vocabulary=reader.count("vocab_size"),
+            vocabulary=reader.count("vocab_size", most=2**24),
             context=context,
             rotary=read_rotary(reader, context),
             epsilon=reader.positive("rms_norm_eps", 1e-6),

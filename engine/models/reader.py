@@ -48,8 +48,8 @@ class Reader:
             raise self._bad(key, value, f"not {KINDS[kind]}")
         return value
 
-    def count(self, key: str, default: int = REQUIRED, most: int = 2**31 - 1) -> int:
-        """A whole number from 1 to most."""
+    def count(self, key: str, default: int = REQUIRED, most: int = 2**20) -> int:
+        """A whole number from 1 to most; by default what keeps any product of three of them a possible size."""
         value = self.take(key, int, default)
         if not 1 <= value <= most:
             raise self._bad(key, value, f"outside 1 to {most}")
@@ -67,7 +67,8 @@ class Reader:
         value = self._config.get(key)
         value = default if value is None else value
         if value not in choices:
-            raise self.refusal(key, value, f"Vitrine can do {', '.join(map(repr, choices))}.")
+            known = ", ".join(repr(choice) for choice in choices if choice is not None)
+            raise self.refusal(key, value, f"It can do {known}." if known else "Look for a version without it.")
         return value
 
     def inner(self, key: str) -> Reader | None:
@@ -80,7 +81,7 @@ class Reader:
         return self._config.get(key) is not None
 
     def refusal(self, key: str, value: object, hint: str) -> UnsupportedModel:
-        return UnsupportedModel(f"{self.source} sets {key} to {value!r}, which Vitrine cannot do yet.", hint)
+        return UnsupportedModel(f"{self.source} sets {key} to {value!r:.80}, which Vitrine cannot do yet.", hint)
 
     def _bad(self, key: str, value: object, why: str) -> BadModelFiles:
-        return BadModelFiles(f"{self.source} sets {key} to {value!r}, {why}.", AGAIN)
+        return BadModelFiles(f"{self.source} sets {key} to {value!r:.80}, {why}.", AGAIN)
