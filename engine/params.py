@@ -7,8 +7,8 @@ table and the tests derive from it. This module knows no model and imports nothi
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -65,11 +65,14 @@ class Params:
             object.__setattr__(self, knob.name, _checked(knob, getattr(self, knob.name)))
 
     @classmethod
-    def table(cls) -> Iterator[Param]:
+    @functools.cache  # asked for at every token
+    def table(cls) -> tuple[Param, ...]:
         """Every knob of this class, in the order of declaration, with its field's name filled in."""
-        for item in dataclasses.fields(cls):  # type: ignore[arg-type]
-            if "param" in item.metadata:
-                yield dataclasses.replace(item.metadata["param"], name=item.name)
+        return tuple(
+            dataclasses.replace(item.metadata["param"], name=item.name)
+            for item in dataclasses.fields(cls)  # type: ignore[arg-type]
+            if "param" in item.metadata
+        )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> tuple[Self, tuple[str, ...]]:
