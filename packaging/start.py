@@ -381,7 +381,8 @@ def os_release(path: Path = Path("/etc/os-release")) -> str:
 
 def libraries_sentence(missing: list[str], family: str, root: bool) -> str:
     """What Qt lacks and the line that installs it, for this family of Linux."""
-    names, words, sudo = ", ".join(missing), set(family.split()), "" if root else "sudo "
+    words, sudo = set(family.split()), "" if root else "sudo "
+    names = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
     by_file = " ".join(f"'{name}()(64bit)'" for name in missing)
     if words & {"debian", "ubuntu"}:
         packages = " ".join(sorted({DEBIAN_PACKAGES.get(name, name) for name in missing}))
@@ -391,7 +392,7 @@ def libraries_sentence(missing: list[str], family: str, root: bool) -> str:
     elif words & {"suse", "opensuse"}:
         line = f"{sudo}zypper install -y {by_file}"
     else:
-        return f"Qt needs system libraries that are missing here; install what holds these files: {names}"
+        return f"Qt needs system libraries that are missing here; install what holds these files: {', '.join(missing)}"
     return f"Qt needs system libraries that are missing here ({names}); install them with: {line}"
 
 

@@ -276,6 +276,13 @@ def test_the_sentence_holds_the_install_line_of_the_distribution(
     assert "\n" not in sentence
 
 
+def test_a_long_list_of_libraries_is_cut_in_the_sentence_and_whole_in_the_install_line(start: ModuleType) -> None:
+    libraries = sorted(start.DEBIAN_PACKAGES)
+    sentence, line = start.libraries_sentence(libraries, "debian", True).split("install them with: ")
+    assert f"and {len(libraries) - 4} more" in sentence
+    assert set(line.split()[3:]) == set(start.DEBIAN_PACKAGES.values())
+
+
 def test_missing_libraries_stop_the_window_and_complete_ones_are_remembered(
     start: ModuleType, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
