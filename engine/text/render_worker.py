@@ -5,14 +5,15 @@ the standard library, so that it starts fast. Jinja's sandbox keeps a template f
 memory set here and the time limit of whoever asks (engine/text/templates.py) keep it from hanging anything.
 
 Request: template, messages ({role, content} each), generation, variables, now (ISO time). Answer: text; ranges, per
-message the [first, past-last] characters of its content or null; tails, per role what the template writes after the
-content of a last message; or else error and line.
+message the [first, past-last] characters of its content or null; certain, whether these are known or guessed; tails,
+per role what the template writes after the content of a last message; or else error and line.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import secrets
 import signal
 import sys
 from collections.abc import Callable
@@ -28,9 +29,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MEMORY = 512 * 2**20
 LONGEST = 1_000_000  # characters that a template may write of its own
-# Two private planes of Unicode mark where the content of message i begins and ends.
-BEGIN, END = 0xF0000, 0x100000
-MARKS = re.compile("[\U000f0000-\U0010ffff]")
+# Where the content of a message begins and ends. The number keeps a content from holding a mark, and digits survive
+# what templates like to do to text (upper, title, trim).
+NONCE = str(secrets.randbits(64))
+BEGIN, END = (f"\ue000{NONCE}.{{}}{kind}" for kind in "\ue001\ue002")
+MARKS = re.compile(f"\ue000{NONCE}\\.([0-9]+)([\ue001\ue002])")
 
 Run = Callable[[list[dict[str, Any]], bool], str]
 
@@ -59,9 +62,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         text = run(messages, request["generation"])
         if len(text) > LONGEST + 4 * sum(len(_content(message)) for message in messages):
             return {"error": "it writes too much text", "line": None}
+        ranges, certain = _ranges(run, messages, request["generation"], text)
         return {
             "text": text,
-            "ranges": _ranges(run, messages, request["generation"], text),
+            "ranges": ranges,
+            "certain": certain,
             "tails": {role: _tail(run, messages, role) for role in {message["role"] for message in messages}},
         }
     except MemoryError:
@@ -105,17 +110,26 @@ def _raise_exception(message: str) -> NoReturn:
     raise jinja2.TemplateError(message)
 
 
-def _ranges(run: Run, messages: list[dict[str, Any]], generation: bool, text: str) -> list[list[int] | None]:
-    """Where each content stands in the text: by marks if they change nothing else, or else by search, in order."""
+def _ranges(
+    run: Run, messages: list[dict[str, Any]], generation: bool, text: str
+) -> tuple[list[list[int] | None], bool]:
+    """Where each content stands in the text, and whether that is certain.
+
+    It is where marks around the contents show it and change nothing else; or else it is a search, in order.
+    """
     for blank in (True, False):
         try:
             marked = run([_marked(message, i, blank) for i, message in enumerate(messages)], generation)
         except Exception:  # a template that looks at its contents may dislike the marks
             continue
         if MARKS.sub("", marked) == text:
-            places = {ord(mark[0]): mark.start() - n for n, mark in enumerate(MARKS.finditer(marked))}
-            pairs = [(places.get(BEGIN + i), places.get(END + i)) for i in range(len(messages))]
-            return [[a, b] if a is not None and b is not None and a <= b else None for a, b in pairs]
+            places: dict[str, int] = {}
+            length = 0
+            for mark in MARKS.finditer(marked):
+                places.setdefault(mark[0], mark.start() - length)
+                length += len(mark[0])
+            pairs = [(places.get(BEGIN.format(i)), places.get(END.format(i))) for i in range(len(messages))]
+            return [[a, b] if a is not None and b is not None and a <= b else None for a, b in pairs], True
     found: list[list[int] | None] = []
     done = 0
     for message in messages:
@@ -123,7 +137,7 @@ def _ranges(run: Run, messages: list[dict[str, Any]], generation: bool, text: st
         start = text.find(content, done) if content else -1
         found.append([start, start + len(content)] if start >= 0 else None)
         done = start + len(content) if start >= 0 else done
-    return found
+    return found, False
 
 
 def _content(message: dict[str, Any]) -> str:
@@ -139,8 +153,8 @@ def _marked(message: dict[str, Any], index: int, blank: bool) -> dict[str, Any]:
     if not core and not blank:
         return message
     start = content.index(core)
-    marked = f"{content[:start]}{chr(BEGIN + index)}{core}{chr(END + index)}{content[start + len(core) :]}"
-    return {**message, "content": marked}
+    parts = (content[:start], BEGIN.format(index), core, END.format(index), content[start + len(core) :])
+    return {**message, "content": "".join(parts)}
 
 
 def _tail(run: Run, messages: list[dict[str, Any]], role: str) -> str:
@@ -150,7 +164,7 @@ def _tail(run: Run, messages: list[dict[str, Any]], role: str) -> str:
         marked = run([*messages[:last], _marked(messages[last], last, True)], False)
     except Exception:  # some templates refuse to end on a system message
         return ""
-    return MARKS.sub("", marked.partition(chr(END + last))[2])
+    return MARKS.sub("", marked.partition(END.format(last))[2])
 
 
 def _line(error: BaseException) -> int | None:

@@ -71,14 +71,16 @@ class ChatTemplate:
 
     def _render(self, messages: tuple[Message, ...], generation: bool, answer_text: str) -> RenderedPrompt:
         reply = self._ask(messages, generation)
-        # A content that the template rewrote cannot be found in the text, so its special tokens are broken up first.
-        unsafe = [reply["ranges"][i] is None and self._holds_special(m.content) for i, m in enumerate(messages)]
-        if any(unsafe):
-            messages = tuple(Message(m.role, self._broken(m.content)) if u else m for m, u in zip(messages, unsafe))
+        # What cannot be found for certain in the text has its special tokens broken up before it gets there.
+        known = _known(reply)
+        if any(not place and self._holds_special(message.content) for place, message in zip(known, messages)):
+            messages = tuple(
+                m if place else Message(m.role, self._broken(m.content)) for place, m in zip(known, messages)
+            )
             reply = self._ask(messages, generation)
+        literal = [*filter(None, _known(reply)), (len(reply["text"]), len(reply["text"]) + len(answer_text))]
         text: str = reply["text"] + answer_text
-        literal = sorted((first, past) for first, past in filter(None, reply["ranges"]))
-        ids, offsets = self._tokenizer.encode_with_offsets(text, [*literal, (len(reply["text"]), len(text))])
+        ids, offsets = self._tokenizer.encode_with_offsets(text, literal)
         spans = _spans([message.role for message in messages], reply, offsets)
         return RenderedPrompt(text, tuple(ids), spans)
 
@@ -104,6 +106,11 @@ class ChatTemplate:
         for special in self._specials:
             content = content.replace(special, special[:1] + WORD_JOINER + special[1:])
         return content
+
+
+def _known(reply: dict[str, Any]) -> list[tuple[int, int] | None]:
+    """The characters of each content in the text, None where they are a guess or there are none."""
+    return [(place[0], place[1]) if place and reply["certain"] else None for place in reply["ranges"]]
 
 
 def _spans(roles: list[str], reply: dict[str, Any], offsets: list[tuple[int, int]]) -> tuple[tuple[str, int, int], ...]:

@@ -121,14 +121,15 @@ class Tokenizer:
         return [*self._before, *ids, *self._after] if special else ids
 
     def encode_with_offsets(
-        self, text: str, literal: Sequence[tuple[int, int]] = ()
+        self, text: str, literal: Iterable[Sequence[int]] = ()
     ) -> tuple[list[int], list[tuple[int, int]]]:
         """Ids of a text, none added, with the characters each covers.
 
-        Special tokens written out in the text are read as such, except within the literal ranges (characters, in
-        order), where they are ordinary text: what a person types there cannot end its own message.
+        Special tokens written out in the text are read as such, except within the literal ranges (first and
+        past-last character), where they are ordinary text: what a person types there cannot end its own message.
         """
         text = _whole(text)
+        literal = [(first, past) for first, past in literal]
         found = self._backend.encode(text, add_special_tokens=False)
         genuine, forged = [], False
         for id, (start, end) in zip(found.ids, found.offsets):
