@@ -73,7 +73,7 @@ class Engine:
         return self._files if isinstance(command, Scan | Inspect) else self._model
 
     def _store_jobs(self) -> Jobs:
-        from engine.memory.store import StoreJobs
+        from engine.memory.jobs import StoreJobs
 
         return StoreJobs((self._home or data_folder()) / "vitrine.db")
 

@@ -1,0 +1,84 @@
+"""Rolling backups of one database, a day apart, and the way back from a damaged file.
+
+It knows files and dates, no chat. A backup is made on a thread and a connection of its own from one snapshot, so
+saving goes on beside it; it is checked before it takes its name, so a damaged file never replaces a sound backup.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import threading
+from datetime import date, datetime
+from pathlib import Path
+
+from engine.memory.database import check, copy_database
+
+KEPT = 5
+
+
+def move_aside(path: Path) -> Path:
+    """Give a damaged database and its journal another name, and return that."""
+    aside = path.with_name(f"{path.stem}-damaged-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}")
+    for ending in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{path}{ending}").replace(f"{aside}{ending}")
+    return aside
+
+
+class Backups:
+    """The backups of the database at path, in the folder `backups` beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._folder = path.parent / "backups"
+        self._day: date | None = None
+        self._thread: threading.Thread | None = None
+
+    def make_daily(self) -> None:
+        """Start a backup where today's has not been made; returns at once."""
+        today = date.today()
+        if self._day == today:
+            return
+        self._day = today
+        target = self._folder / f"{self._path.stem}-{today.isoformat()}{self._path.suffix}"
+        if not target.exists():
+            self._thread = threading.Thread(target=self._make, args=(target,), name="vitrine-backup", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Wait for the backup under way, if any."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def newest_first(self) -> list[Path]:
+        return sorted(self._folder.glob(f"{self._path.stem}-????-??-??{self._path.suffix}"), reverse=True)
+
+    def _make(self, target: Path) -> None:
+        # No disk space, no permission: the chats themselves are unharmed, and tomorrow is another day.
+        with (
+            contextlib.suppress(sqlite3.Error, OSError),
+            contextlib.closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)) as source,
+        ):
+            self._folder.mkdir(exist_ok=True)
+            source.execute("BEGIN")  # the snapshot: writes by others neither wait for the copy nor restart it
+            copy_database(source, target)
+            for old in self.newest_first()[KEPT:]:
+                old.unlink()
+
+    def restore(self) -> str:
+        """Move the damaged file aside, put the newest sound backup in its place, and say so in one or two sentences."""
+        aside = move_aside(self._path)
+        said = f"The file of chats was damaged and is kept as {aside.name}."
+        for backup in self.newest_first():
+            try:
+                with contextlib.closing(sqlite3.connect(f"{backup.as_uri()}?mode=ro", uri=True)) as copy:
+                    check(copy)
+            except sqlite3.Error:
+                continue
+            part = self._path.with_name(f"{self._path.name}.part")
+            shutil.copyfile(backup, part)
+            part.replace(self._path)
+            return f"{said} Vitrine went back to the backup of {backup.stem.removeprefix(self._path.stem + '-')}."
+        return f"{said} There was no backup to go back to."

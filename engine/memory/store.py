@@ -1,0 +1,214 @@
+"""The store: chats as trees of messages, and the token records of each message, in SQLite.
+
+It knows no model and no window. A method that returns has its change on the disk. Nothing that a person deletes goes
+at once: rows are marked, kept 30 days for undo, and purged when the store opens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from engine.errors import EngineError
+from engine.memory.backup import Backups, move_aside
+from engine.memory.database import check, damaged, open_database, spoken, writing
+from engine.memory.records import pack, unpack
+from engine.memory.schema import CHATS, RECORDS
+from engine.messages import Chat, StoredMessage, TokenRecord
+
+T = TypeVar("T")
+
+KEEP_DELETED = 30 * 24 * 3600.0  # seconds
+
+_CHAT = ("id", "title", "mode", "created", "updated", "model", "system", "draft", "leaf", "settings")
+_MESSAGE = ("id", "chat", "parent", "role", "text", "status", "created", "model", "settings", "stats")
+
+
+def _upsert(table: str, columns: tuple[str, ...]) -> str:
+    changes = ", ".join(f"{name} = excluded.{name}" for name in columns[1:])
+    holes = ", ".join("?" * len(columns))
+    # Not REPLACE: that would make a new row, forget `deleted`, and cascade to a chat's messages.
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({holes}) ON CONFLICT (id) DO UPDATE SET {changes}"
+
+
+_SAVE_CHAT = _upsert("chats", (*_CHAT, "folded"))
+_SAVE_MESSAGE = _upsert("messages", _MESSAGE)
+
+
+class Store:
+    """The chats in the file at path and their token records beside it. One thread uses it: the one that made it.
+
+    notice: what was damaged and has been mended, in a sentence or two, until someone takes it; usually empty.
+    Raises EngineError for what a person can mend; sqlite3.DatabaseError for chats that turn out damaged later on.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.absolute()
+        self._records_path = self._path.with_name(f"{path.stem}-records{path.suffix}")
+        self._backups = Backups(self._path)
+        self.notice = ""
+        self._writing: set[str] = set()  # messages that this process is writing
+        try:
+            self._chats = self._open()
+        except sqlite3.DatabaseError as error:
+            if not damaged(error):
+                raise
+            with spoken(self._path):
+                self.notice = self._backups.restore()
+            self._chats = self._open()
+        try:
+            self._records = open_database(self._records_path, RECORDS)
+        except sqlite3.DatabaseError as error:
+            if not damaged(error):
+                raise
+            self._records = self._fresh_records()
+        self._purge(time.time() - KEEP_DELETED)
+
+    def close(self) -> None:
+        self._backups.close()
+        self._records.close()
+        self._chats.close()
+
+    # --- chats --------------------------------------------------------------------------------------------------------
+
+    def chats(self, query: str = "") -> tuple[Chat, ...]:
+        """Newest first; those whose title contains query, whatever its case."""
+        rows = self._chats.execute(
+            f"SELECT {', '.join(_CHAT)} FROM chats WHERE deleted IS NULL AND instr(folded, ?) ORDER BY updated DESC",
+            (_sound(query.casefold()),),
+        )
+        return tuple(_chat(row) for row in rows)
+
+    def chat(self, key: str) -> tuple[Chat, tuple[StoredMessage, ...]]:
+        """A chat with all messages of its tree, parents first.
+
+        A message that was being written when its process ended comes back as "interrupted", with its text.
+        """
+        found = self._chats.execute(
+            f"SELECT {', '.join(_CHAT)} FROM chats WHERE id = ? AND deleted IS NULL", (key,)
+        ).fetchone()
+        if found is None:
+            raise EngineError("This chat is no longer there.", "It may have been deleted in another window.")
+        rows = self._chats.execute(
+            f"SELECT {', '.join(_MESSAGE)} FROM messages WHERE chat = ? AND deleted IS NULL ORDER BY serial", (key,)
+        )
+        return _chat(found), tuple(self._message(row) for row in rows)
+
+    def save_chat(self, chat: Chat) -> None:
+        with writing(self._chats) as connection:
+            values = (getattr(chat, name) for name in _CHAT)
+            connection.execute(_SAVE_CHAT, (*map(_stored, values), _sound(chat.title.casefold())))
+        self._backups.make_daily()
+
+    def delete_chat(self, key: str, undo: bool = False) -> None:
+        self._mark("chats", (key,), undo)
+
+    # --- messages -----------------------------------------------------------------------------------------------------
+
+    def save_message(self, message: StoredMessage, records: tuple[TokenRecord, ...] = ()) -> None:
+        """Insert or replace a message; records are added to those it has."""
+        try:
+            with writing(self._chats) as connection:
+                connection.execute(_SAVE_MESSAGE, tuple(_stored(getattr(message, name)) for name in _MESSAGE))
+        except sqlite3.IntegrityError as error:
+            raise EngineError(
+                "The chat that this message belongs to is not in the store.", "Copy the text and start a new chat."
+            ) from error
+        if message.status == "writing":
+            self._writing.add(message.id)
+        # After the message: where the process ends in between, a text without records is whole; the reverse is not.
+        if records:
+            row = (message.id, records[0].position, pack(records))
+            self._on_records(lambda connection: _insert_records(connection, row))
+        self._backups.make_daily()
+
+    def records(self, message: str) -> tuple[TokenRecord, ...]:
+        """All records of a message in order of position; of two for one position, the one saved later."""
+        query = "SELECT data FROM records WHERE message = ? ORDER BY serial"
+        rows = self._on_records(lambda connection: connection.execute(query, (message,)).fetchall())
+        by_position = {record.position: record for (blob,) in rows for record in unpack(blob)}
+        return tuple(by_position[position] for position in sorted(by_position))
+
+    def delete_messages(self, keys: Iterable[str], undo: bool = False) -> None:
+        self._mark("messages", keys, undo)
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> sqlite3.Connection:
+        connection = open_database(self._path, CHATS)
+        try:
+            check(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _on_records(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do it; where the records turn out damaged, set them aside and do it on new ones: no chat depends on them."""
+        try:
+            return work(self._records)
+        except sqlite3.DatabaseError as error:
+            if not damaged(error):
+                raise
+            self._records.close()
+            self._records = self._fresh_records()
+            return work(self._records)
+
+    def _fresh_records(self) -> sqlite3.Connection:
+        with spoken(self._records_path):
+            aside = move_aside(self._records_path)
+        said = f"The probabilities of earlier answers were damaged; the file is kept as {aside.name}."
+        self.notice = f"{self.notice} {said}".strip()
+        return open_database(self._records_path, RECORDS)
+
+    def _purge(self, before: float) -> None:
+        gone = self._chats.execute(
+            "SELECT id FROM messages WHERE deleted < ?1 OR chat IN (SELECT id FROM chats WHERE deleted < ?1)", (before,)
+        ).fetchall()
+        # The records first: where the process ends in between, the next start finds the rest.
+        if gone:
+            with spoken(self._records_path), writing(self._records) as connection:
+                connection.executemany("DELETE FROM records WHERE message = ?", gone)
+        with spoken(self._path), writing(self._chats) as connection:
+            connection.execute("DELETE FROM chats WHERE deleted < ?", (before,))
+            connection.execute("DELETE FROM messages WHERE deleted < ?", (before,))
+
+    def _mark(self, table: str, keys: Iterable[str], undo: bool) -> None:
+        deleted = None if undo else time.time()
+        with writing(self._chats) as connection:
+            connection.executemany(f"UPDATE {table} SET deleted = ? WHERE id = ?", [(deleted, key) for key in keys])
+
+    def _message(self, row: tuple[Any, ...]) -> StoredMessage:
+        message = StoredMessage(*(*row[:-2], *map(json.loads, row[-2:])))
+        if message.status == "writing" and message.id not in self._writing:
+            return dataclasses.replace(message, status="interrupted")
+        return message
+
+
+def _insert_records(connection: sqlite3.Connection, row: tuple[str, int, bytes]) -> None:
+    with writing(connection):
+        connection.execute("INSERT INTO records (message, position, data) VALUES (?, ?, ?)", row)
+
+
+def _chat(row: tuple[Any, ...]) -> Chat:
+    return Chat(*(*row[:-1], json.loads(row[-1])))
+
+
+def _stored(value: Any) -> Any:
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return _sound(value) if isinstance(value, str) else value
+
+
+def _sound(text: str) -> str:
+    """The text with lone halves of UTF-16 pairs, which no file can hold, replaced by the usual mark."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
