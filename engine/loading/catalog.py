@@ -19,7 +19,7 @@ from engine.messages import Cards, Command, Inspect, ModelCard, Progress, Run, S
 from engine.models import family
 from engine.models.reader import Reader
 
-BUNDLED = Path(__file__).resolve().parents[2] / "assets" / "models"
+BUNDLED = (Path(__file__).parents[2] / "assets" / "models").resolve()
 DEPTH = 3
 """Folders below the one that was named; three reach into a Hugging Face cache."""
 
