@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.params import SamplingParams
 from engine.sampling.choosers import draw, probabilities
-from engine.sampling.cutoffs import min_p, top_k, top_p, typical_p
+from engine.sampling.cutoffs import min_p, survivors, top_k, top_p, typical_p
 from engine.sampling.penalties import penalties
 from engine.sampling.shaping import temperature
 
@@ -73,20 +73,19 @@ def trace(logits: Tensor, history: Tensor, params: SamplingParams, candidate_ids
     left, ids = row, None
     total = logits.logsumexp(dim=-1)
     steps: list[str] = []
-    survivors: list[int] = []
+    counts: list[int] = []
     mass: list[float] = []
     cut = torch.full(candidate_ids.shape, -1, dtype=torch.int8, device=logits.device)
     for name, left, ids in _walk(row, history.view(1, -1), params):
         if ids is None:
-            alive = left[0] > -torch.inf
-            kept, stays = alive.nonzero().flatten(), alive[candidate_ids]
+            kept, stays = survivors(left[0]), left[0, candidate_ids] > -torch.inf
         else:
             kept, stays = ids, (candidate_ids.unsqueeze(1) == ids).any(dim=1)
         cut[~stays & (cut < 0)] = len(steps)
         steps.append(name)
-        survivors.append(kept.numel())
+        counts.append(kept.numel())
         mass.append(float((logits[kept] - total).exp().sum()))
-    return Trace(_spread(left, ids, row)[0], tuple(steps), cut, tuple(survivors), tuple(mass))
+    return Trace(_spread(left, ids, row)[0], tuple(steps), cut, tuple(counts), tuple(mass))
 
 
 def _walk(logits: Tensor, history: Tensor, params: SamplingParams) -> Iterator[tuple[str, Tensor, Tensor | None]]:
@@ -98,7 +97,7 @@ def _walk(logits: Tensor, history: Tensor, params: SamplingParams) -> Iterator[t
             logits, ids = _spread(logits, ids, whole), None
         logits = STEPS[name](logits, history, params)
         if logits.shape[0] == 1 and name != "penalties":
-            kept = (logits[0] > -torch.inf).nonzero().flatten()
+            kept = survivors(logits[0])
             if kept.numel() <= FEW:
                 logits, ids = logits[:, kept], kept if ids is None else ids[kept]
         yield name, logits, ids

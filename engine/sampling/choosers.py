@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from engine.errors import EngineError
+from engine.sampling.cutoffs import survivors
 
 GOLDEN = 0x9E3779B97F4A7C15
 MASK = 2**64 - 1
@@ -20,7 +20,7 @@ MASK = 2**64 - 1
 
 def draw(logits: Tensor, seed: int, position: int) -> int:
     """One id from the final logits [V]; position is the index in the context of the token to come."""
-    ids = (logits > -torch.inf).nonzero().flatten()
+    ids = survivors(logits)
     if not ids.numel():
         raise EngineError(
             "The model gave no usable number for any next token.",

