@@ -148,7 +148,7 @@ class Conversation(QObject):
         answer = self._answers.get(chat.id)
         if answer is not None:
             tree.put(answer.message)
-        self._settings.set("last_chat", chat.id)
+        self._remember()
         self.chat_changed.emit(chat)
         self._go_to(chat.leaf if chat.leaf in tree else tree.newest(chat.mode), keep=False)
         self.draft_changed.emit(self.draft)
@@ -368,11 +368,12 @@ class Conversation(QObject):
             self.draft = text
             self._draft_timer.start()
 
-    def flush(self) -> None:
-        """Store what is still on its way; at the end of the program."""
+    def finish(self) -> bool:
+        """The program ends: store the draft and ask every answer to end. True once all of them have."""
         self._store_draft()
         for answer in self._answers.values():
-            answer.save()
+            answer.run.cancel()
+        return not self._answers
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -402,8 +403,14 @@ class Conversation(QObject):
         self.chat = dataclasses.replace(self.chat, **changes)
         if self._library.chat(self.chat.id) is not None or self.chat.title or self.chat.draft:
             self._library.save(self.chat)
+            self._remember()
         else:
             self.chat_changed.emit(self.chat)
+
+    def _remember(self) -> None:
+        """The next start opens this chat, if it is stored."""
+        if self._library.chat(self.chat.id) is not None and self._settings.value("last_chat") != self.chat.id:
+            self._settings.set("last_chat", self.chat.id)
 
     def _store_draft(self) -> None:
         self._draft_timer.stop()

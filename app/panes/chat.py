@@ -1,0 +1,324 @@
+"""The chat itself: header, transcript or text, composer. A view of `state.conversation`; the logic is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QStackedWidget, QVBoxLayout, QWidget
+
+from app import theme
+from app.panes.chat_header import ChatHeader
+from app.state import State
+from app.widgets.complete_text import CompleteText
+from app.widgets.composer import Composer
+from app.widgets.highlight import Ink, current_ink
+from app.widgets.notice import Notice
+from app.widgets.transcript import Transcript
+from engine import Chat, Progress, Run, StoredMessage
+
+NAME = "chat"
+TITLE = "Chat"
+ICON = "message-square"
+
+
+class Pane(QWidget):
+    """models_wanted: the person asked for the Models pane."""
+
+    models_wanted = Signal()
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.setObjectName("chatPane")
+        self._state = state
+        self._talk = state.conversation
+        self._shown_chat = ""
+        self._tokens_of: set[str] = set()
+        self._text_tokens_shown = False
+        ink = current_ink(state.settings.value("text_size"))
+        self.header = ChatHeader(state)
+        self.header.models_wanted.connect(self.models_wanted)
+        self.transcript = Transcript(ink)
+        self.text = CompleteText(ink)
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self.transcript)
+        self._pages.addWidget(self.text)
+        self.notice = Notice()
+        self.composer = Composer()
+        self._reading = _Reading()
+        foot = QWidget(objectName="page")
+        column = QVBoxLayout()
+        column.setContentsMargins(0, 0, 0, 12)
+        column.setSpacing(8)
+        column.addWidget(self._reading)
+        column.addWidget(self.notice)
+        column.addWidget(self.composer)
+        self._foot = QWidget()
+        self._foot.setLayout(column)
+        row = QHBoxLayout(foot)
+        row.setContentsMargins(24, 4, 24, 0)
+        row.addStretch(1)
+        row.addWidget(self._foot, 1000)
+        row.addStretch(1)
+        page = QVBoxLayout(self)
+        page.setContentsMargins(0, 0, 0, 0)
+        page.setSpacing(0)
+        page.addWidget(self.header)
+        page.addWidget(self._pages, 1)
+        page.addWidget(foot)
+        self._connect()
+        self._set_ink(ink)
+        self._on_chat(self._talk.chat)
+        self._on_path()
+        self.composer.set_text(self._talk.draft)
+
+    def _connect(self) -> None:
+        talk, captures = self._talk, self._state.captures
+        talk.chat_changed.connect(self._on_chat)
+        talk.path_changed.connect(self._on_path)
+        talk.message_changed.connect(self._on_message)
+        talk.text_added.connect(self._on_text)
+        talk.answering_changed.connect(self._on_answering)
+        talk.reading_changed.connect(self._reading.show_progress)
+        talk.draft_changed.connect(self._on_draft)
+        talk.refused.connect(self._on_refused)
+        talk.deleted.connect(self._on_deleted)
+        captures.records_changed.connect(self._on_records)
+        captures.focus_changed.connect(self._on_focus)
+        self._state.library.deleted.connect(self._on_chat_deleted)
+        self._state.workspace.failed.connect(self.notice.fail)
+        self._state.workspace.load_failed.connect(self._on_load_failed)
+        self._state.settings.changed.connect(self._on_setting)
+        theme.theme_changed.connect(self._on_theme)
+        self.composer.submitted.connect(self.send)
+        self.composer.stopped.connect(talk.stop)
+        self.composer.edited.connect(talk.set_draft)
+        self.composer.editor.earlier.connect(self._recall)
+        self.composer.editor.version.connect(self._other_version)
+        self.transcript.asked.connect(self.ask)
+        self.transcript.edited.connect(talk.edit)
+        self.transcript.token_chosen.connect(captures.focus)
+        self.text.edited.connect(talk.set_draft)
+        self.text.submitted.connect(self.send)
+        self.text.asked.connect(lambda action: self.ask(action, self.last()))
+        self.text.token_chosen.connect(lambda index: captures.focus(self.last(), index))
+
+    # --- what a person does -------------------------------------------------------------------------------------------
+
+    def send(self, _: str = "") -> None:
+        """Send what the composer holds; in Complete mode, the text."""
+        self.notice.hide()
+        complete = self._talk.chat.mode == "complete"
+        if self._talk.send(self.text.text if complete else self.composer.text):
+            self.transcript.jump_to_latest()
+
+    def stop(self) -> None:
+        self.composer.show_stopping()
+        self._talk.stop()
+
+    def focus_composer(self) -> None:
+        """The keyboard goes to where one writes."""
+        (self.text.editor if self._talk.chat.mode == "complete" else self.composer.editor).setFocus()
+
+    def last(self, role: str = "") -> str:
+        """The id of the last message shown (of a role), or ""."""
+        return next((m.id for m in reversed(self._talk.path) if role in ("", m.role)), "")
+
+    def ask(self, action: str, key: str) -> None:
+        """Do one of the transcript's actions to a message."""
+        if not key:
+            return
+        does: dict[str, Callable[[str], None]] = {
+            "retry": self._talk.retry,
+            "continue": self._talk.go_on,
+            "delete": self._talk.delete,
+            "tokens": self._toggle_tokens,
+            "previous": lambda k: self._talk.show_version(k, -1),
+            "next": lambda k: self._talk.show_version(k, 1),
+            "copy": lambda k: QGuiApplication.clipboard().setText(self._talk.message(k).text),
+        }
+        self.notice.hide()
+        does[action](key)
+
+    def copy_last_code(self) -> None:
+        for message in reversed(self._talk.path):
+            view = self.transcript.view(message.id)
+            if view is not None and view.copy_last_code():
+                return
+
+    def _recall(self) -> None:
+        """Up in an empty composer: the message sent last."""
+        key = self.last("user")
+        if key:
+            self.composer.set_text(self._talk.message(key).text)
+            self._talk.set_draft(self.composer.text)
+
+    def _other_version(self, step: int) -> None:
+        key = self.last()
+        if key:
+            self._talk.show_version(key, step)
+
+    def _toggle_tokens(self, key: str) -> None:
+        if self._talk.chat.mode == "complete":
+            self._text_tokens_shown = not self._text_tokens_shown
+            self._show_text_tokens()
+            return
+        view = self.transcript.view(key)
+        if view is None:
+            return
+        self.transcript.hold_still()
+        if key in self._tokens_of:
+            self._tokens_of.discard(key)
+            view.hide_tokens()
+        else:
+            self._tokens_of.add(key)
+            self._state.captures.want(key)
+            self._show_tokens(key)
+
+    # --- what the state says ------------------------------------------------------------------------------------------
+
+    def _on_chat(self, chat: Chat) -> None:
+        complete = chat.mode == "complete"
+        self._pages.setCurrentWidget(self.text if complete else self.transcript)
+        self.composer.set_continuing(complete)
+        if chat.id != self._shown_chat:
+            self.notice.hide()
+
+    def _on_path(self) -> None:
+        talk = self._talk
+        fresh = talk.chat.id != self._shown_chat
+        self._shown_chat = talk.chat.id
+        if fresh:
+            self._tokens_of.clear()
+            self._text_tokens_shown = False
+        path: list[StoredMessage] = [] if talk.chat.mode == "complete" else [talk.message(m.id) for m in talk.path]
+        self.transcript.show_messages(path, talk.versions, fresh)
+        self._tokens_of &= {message.id for message in path}
+        self._show_complete()
+
+    def _show_complete(self) -> None:
+        if self._talk.chat.mode != "complete":
+            return
+        key = self.last()
+        self.text.set_text(self._talk.draft or (self._talk.message(key).text if key else ""))
+        self.text.set_versions(self._talk.versions(key) if key else (1, 1), bool(key))
+        self._show_text_tokens()
+
+    def _on_draft(self, text: str) -> None:
+        if self._talk.chat.mode == "complete":
+            self._show_complete()
+        else:
+            self.composer.set_text(text)
+
+    def _on_message(self, key: str) -> None:
+        self.transcript.update_message(self._talk.message(key))
+        if key == self.last():
+            self._show_complete()
+
+    def _on_text(self, key: str, text: str) -> None:
+        if self._talk.chat.mode == "complete":
+            self.text.append(text)
+        else:
+            self.transcript.append(key, text)
+
+    def _on_answering(self, run: Run | None) -> None:
+        self.composer.set_answering(run is not None)
+        self.transcript.set_busy(run is not None)
+        self.text.set_busy(run is not None)
+        self._reading.show_progress(Progress(run.id, "Waiting for the model", 0, 0) if run else None)
+
+    def _on_records(self, key: str, first: int) -> None:
+        if key in self._tokens_of:
+            self._show_tokens(key, first)
+        elif self._text_tokens_shown and key == self.last():
+            self._show_text_tokens()
+
+    def _show_tokens(self, key: str, first: int = 0) -> None:
+        view = self.transcript.view(key)
+        records = self._state.captures.records(key)
+        if view is None:
+            return
+        if not records:
+            if self._talk.writing != key:
+                self.notice.say("No tokens were recorded for this answer. Retry writes one with its tokens.", seconds=8)
+        elif first and view.strip is not None and view.strip.count == first:
+            view.strip.append(records[first:])
+        else:
+            view.show_tokens(records)
+
+    def _show_text_tokens(self) -> None:
+        self.text.show_tokens(self._state.captures.records(self.last()) if self._text_tokens_shown else [])
+
+    def _on_focus(self, key: str, index: int) -> None:
+        for other in self._tokens_of:
+            view = self.transcript.view(other)
+            if view is not None and view.strip is not None:
+                view.strip.show_focus(index if other == key else -1)
+        if key == self.last():
+            self.text.show_focus(index)
+
+    def _on_refused(self, message: str, hint: str, details: str) -> None:
+        models = self._state.workspace.info is None
+        self.notice.fail(message, hint, details, *(("Models", self.models_wanted.emit) if models else ()))
+
+    def _on_load_failed(self, message: str, hint: str, details: str) -> None:
+        self.notice.fail(message, hint, details, "Models", self.models_wanted.emit)
+
+    def _on_deleted(self, count: int) -> None:
+        words = "1 message deleted." if count == 1 else f"{count} messages deleted."
+        self.notice.say(words, "Undo", self._talk.undo_delete, seconds=12)
+
+    def _on_chat_deleted(self, chat: Chat) -> None:
+        self.notice.say(f"“{chat.title or 'New chat'}” deleted.", "Undo", self._undo_chat, seconds=12)
+
+    def _undo_chat(self) -> None:
+        chat = self._state.library.undo_delete()
+        if chat is not None:
+            self._talk.open(chat.id)
+
+    def _on_setting(self, name: str) -> None:
+        if name == "text_size":
+            self._on_theme()
+
+    def _on_theme(self, *_: object) -> None:
+        self._set_ink(current_ink(self._state.settings.value("text_size")))
+
+    def _set_ink(self, ink: Ink) -> None:
+        self.transcript.set_ink(ink)
+        self.text.set_ink(ink)
+        self._foot.setMaximumWidth(self.transcript.column_width + 28)
+        font = self.composer.editor.font()
+        font.setPixelSize(ink.size)
+        self.composer.editor.setFont(font)
+        for key in self._tokens_of:
+            self._show_tokens(key)
+
+
+class _Reading(QWidget):
+    """What is being done before the first word comes; nothing while words come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedHeight(18)
+        self._words = QLabel(objectName="caption")
+        self._bar = QProgressBar(textVisible=False, maximumWidth=160, maximumHeight=4)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(2, 0, 2, 0)
+        row.addWidget(self._words)
+        row.addWidget(self._bar, 0, Qt.AlignmentFlag.AlignVCenter)
+        row.addStretch(1)
+        self.show_progress(None)
+
+    def show_progress(self, progress: Progress | None) -> None:
+        """None clears the line; its space stays."""
+        counted = progress is not None and progress.total > 0
+        self._bar.setVisible(counted)
+        if progress is None:
+            self._words.clear()
+        elif counted:
+            self._words.setText(f"{progress.phase.capitalize()} {progress.done:,} of {progress.total:,} tokens")
+            self._bar.setRange(0, progress.total)
+            self._bar.setValue(progress.done)
+        else:
+            self._words.setText(progress.phase)

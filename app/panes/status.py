@@ -1,0 +1,83 @@
+"""The strip at the foot of the window: model, device, precision; how full the context is; how fast it writes."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QToolButton
+
+from app import theme
+from app.state import State
+from engine import ModelInfo, Progress, Stats
+
+NAME = "status"
+
+
+class Pane(QFrame):
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.setObjectName("statusStrip")
+        self._state = state
+        self._model = QLabel(objectName="caption")
+        self._loading = QProgressBar(textVisible=False, maximumWidth=140, maximumHeight=4)
+        self._loading.setAccessibleName("Loading the model")
+        self._cancel = QToolButton(toolTip="Cancel loading", autoRaise=True)
+        self._cancel.setProperty("kind", "quiet")
+        self._cancel.setAccessibleName("Cancel loading")
+        self._cancel.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self._cancel.clicked.connect(state.workspace.cancel_load)
+        self._used = QLabel(objectName="caption")
+        self._context = QProgressBar(textVisible=False, maximumWidth=120, maximumHeight=6)
+        self._context.setAccessibleName("Context used")
+        self._speed = QLabel(objectName="caption")
+        self._speed.setMinimumWidth(76)
+        self._speed.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 3, 12, 3)
+        row.setSpacing(8)
+        row.addWidget(self._model)
+        row.addWidget(self._loading)
+        row.addWidget(self._cancel)
+        row.addStretch(1)
+        row.addWidget(self._used)
+        row.addWidget(self._context)
+        row.addWidget(self._speed)
+        self.setFixedHeight(30)
+        state.workspace.model_changed.connect(self._show_model)
+        state.workspace.loading_changed.connect(self._show_loading)
+        state.conversation.stats_changed.connect(self._show_stats)
+        theme.theme_changed.connect(self._show_icons)
+        self._show_icons()
+        self._show_model(state.workspace.info)
+        self._show_loading(state.workspace.loading)
+
+    def _show_model(self, info: ModelInfo | None) -> None:
+        if info is None:
+            self._model.setText("No model is loaded")
+            self._used.clear()
+        else:
+            threads = f" · {info.threads} threads" if info.device.lower() == "cpu" else ""
+            self._model.setText(f"{info.name} · {info.device.upper()} {info.precision}{threads}")
+            self._used.setText(f"context 0 / {info.context:,}")
+            self._context.setRange(0, info.context)
+        self._context.setVisible(info is not None)
+        self._context.setValue(0)
+        self._speed.clear()
+
+    def _show_loading(self, progress: Progress | None) -> None:
+        for widget in (self._loading, self._cancel):
+            widget.setVisible(progress is not None)
+        if progress is None:
+            self._show_model(self._state.workspace.info)
+            return
+        self._model.setText(progress.phase.capitalize())
+        self._loading.setRange(0, progress.total)
+        self._loading.setValue(progress.done)
+
+    def _show_stats(self, stats: Stats) -> None:
+        self._used.setText(f"context {stats.context_used:,} / {stats.context_total:,}")
+        self._context.setRange(0, stats.context_total)
+        self._context.setValue(stats.context_used)
+        self._speed.setText(f"{stats.tokens_per_second:,.0f} tok/s" if stats.tokens_per_second else "")
+
+    def _show_icons(self, *_: object) -> None:
+        self._cancel.setIcon(theme.icon("x", 16, "muted"))

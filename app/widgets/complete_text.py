@@ -1,0 +1,187 @@
+"""Complete mode: one text that a person writes and the model continues. It knows a text and its versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QTextCursor
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QScrollArea,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app import theme
+from app.widgets.highlight import Ink
+from app.widgets.token_strip import TokenStrip
+from engine import TokenRecord
+
+BUTTONS = (
+    ("previous", "chevron-left", "Version before"),
+    ("next", "chevron-right", "Version after"),
+    ("retry", "refresh-cw", "Retry the continuation"),
+    ("copy", "copy", "Copy the text"),
+    ("tokens", "text-cursor-input", "Tokens of the continuation"),
+    ("delete", "trash-2", "Delete this version"),
+)
+
+
+class _Editor(QPlainTextEdit):
+    submitted = Signal()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        control = event.modifiers() & Qt.KeyboardModifier.ControlModifier
+        if control and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.submitted.emit()
+        else:
+            super().keyPressEvent(event)
+
+
+class CompleteText(QWidget):
+    """edited: the text as typed. submitted: Ctrl+Enter. asked: an action. token_chosen: an index."""
+
+    edited = Signal(str)
+    submitted = Signal()
+    asked = Signal(str)
+    token_chosen = Signal(int)
+
+    def __init__(self, ink: Ink) -> None:
+        super().__init__()
+        self.setObjectName("page")
+        self._ink = ink
+        self._any = False
+        self._versions = (1, 1)
+        self.editor = _Editor(objectName="completeText", tabChangesFocus=True)
+        self.editor.setAccessibleName("Text to continue")
+        self.editor.setPlaceholderText("Write the beginning of a text. The model continues at its end.")
+        self.editor.setFrameShape(QFrame.Shape.NoFrame)
+        self.editor.document().setDocumentMargin(0)
+        self.editor.textChanged.connect(lambda: self.edited.emit(self.text))
+        self.editor.submitted.connect(self.submitted)
+        self.strip: TokenStrip | None = None
+        self._strip_page = QScrollArea(widgetResizable=True, objectName="transcript")
+        self._strip_page.setFrameShape(QFrame.Shape.NoFrame)
+        self._strip_page.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self.editor)
+        self._pages.addWidget(self._strip_page)
+        self._label = QLabel(objectName="caption")
+        bar = QHBoxLayout()
+        bar.setSpacing(2)
+        self._buttons: dict[str, QToolButton] = {}
+        for name, icon, words in BUTTONS:
+            button = QToolButton(objectName=f"text-{name}", toolTip=words, autoRaise=True)
+            button.setProperty("kind", "quiet")
+            button.setAccessibleName(words)
+            button.setProperty("icon_name", icon)
+            button.setIconSize(QSize(16, 16))
+            button.setFixedSize(28, 28)
+            button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            button.setProperty("action", name)
+            button.clicked.connect(self._on_button)
+            self._buttons[name] = button
+            bar.addWidget(button)
+            if name == "previous":
+                bar.addWidget(self._label)
+        self._buttons["tokens"].setCheckable(True)
+        bar.addStretch(1)
+        self._column = QWidget()
+        column = QVBoxLayout(self._column)
+        column.setContentsMargins(0, 24, 0, 0)
+        column.addWidget(self._pages, 1)
+        column.addLayout(bar)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(24, 0, 24, 0)
+        row.addStretch(1)
+        row.addWidget(self._column, 1000)
+        row.addStretch(1)
+        self.set_ink(ink)
+        self.set_versions((1, 1), False)
+
+    @property
+    def text(self) -> str:
+        return self.editor.toPlainText()
+
+    def set_text(self, text: str) -> None:
+        """Another text; the cursor goes to its end. Says nothing back."""
+        if text != self.text:
+            self.editor.blockSignals(True)
+            self.editor.setPlainText(text)
+            self.editor.moveCursor(QTextCursor.MoveOperation.End)
+            self.editor.blockSignals(False)
+
+    def append(self, text: str) -> None:
+        """What the model just wrote; the page follows only while it stands at the end."""
+        bar = self.editor.verticalScrollBar()
+        following = bar.value() >= bar.maximum() - 1
+        cursor = QTextCursor(self.editor.document())
+        cursor.movePosition(QTextCursor.MoveOperation.End)
+        self.editor.blockSignals(True)
+        cursor.insertText(text)
+        self.editor.blockSignals(False)
+        if following:
+            bar.setValue(bar.maximum())
+
+    def set_versions(self, versions: tuple[int, int], any_text: bool) -> None:
+        self._versions, self._any = versions, any_text
+        self._label.setText(f"{versions[0]}/{versions[1]}")
+        self.set_busy(self.editor.isReadOnly())
+
+    def set_busy(self, busy: bool) -> None:
+        """While the model writes, the text is read only."""
+        self.editor.setReadOnly(busy)
+        number, count = self._versions
+        several = count > 1
+        for name in ("previous", "next"):
+            self._buttons[name].setVisible(several)
+        self._label.setVisible(several)
+        self._buttons["previous"].setEnabled(number > 1 and not busy)
+        self._buttons["next"].setEnabled(number < count and not busy)
+        for name in ("retry", "delete"):
+            self._buttons[name].setEnabled(self._any and not busy)
+        for name in ("copy", "tokens"):
+            self._buttons[name].setEnabled(self._any)
+
+    def show_tokens(self, records: Sequence[TokenRecord]) -> None:
+        """The continuation as tokens; none shows the text again."""
+        self._buttons["tokens"].setChecked(bool(records))
+        if not records:
+            self._pages.setCurrentWidget(self.editor)
+            return
+        if self.strip is None:
+            self.strip = TokenStrip(self._ink)
+            self.strip.focused.connect(self.token_chosen)
+            holder = QWidget(objectName="page")
+            column = QVBoxLayout(holder)
+            column.setContentsMargins(0, 0, 8, 0)
+            column.addWidget(self.strip)
+            column.addStretch(1)
+            self._strip_page.setWidget(holder)
+        if len(records) > self.strip.count > 0:
+            self.strip.append(records[self.strip.count :])
+        else:
+            self.strip.set(records)
+        self._pages.setCurrentWidget(self._strip_page)
+
+    def show_focus(self, index: int) -> None:
+        if self.strip is not None:
+            self.strip.show_focus(index)
+
+    def set_ink(self, ink: Ink) -> None:
+        self._ink = ink
+        font = self.editor.font()
+        font.setPixelSize(ink.size)
+        self.editor.setFont(font)
+        self._column.setMaximumWidth(round(self.editor.fontMetrics().averageCharWidth() * 82))
+        for button in self._buttons.values():
+            button.setIcon(theme.icon(str(button.property("icon_name")), 16, "muted"))
+
+    def _on_button(self) -> None:
+        self.asked.emit(str(self.sender().property("action")))

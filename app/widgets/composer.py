@@ -1,0 +1,141 @@
+"""Where a message is typed: grows to eight lines, Enter sends, Shift+Enter breaks the line.
+
+It knows no chat. While the model writes, Stop stands in Send's place and one can type on; Enter then waits.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QSize, Qt, Signal
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPlainTextEdit, QPushButton, QWidget
+
+from app import theme
+
+MOST_LINES = 8
+
+
+class Editor(QPlainTextEdit):
+    """Plain text with the composer's keys."""
+
+    submitted = Signal()
+    earlier = Signal()  # Up in an empty editor
+    version = Signal(int)  # Left or Right in an empty editor
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        key, plain = event.key(), event.modifiers() == Qt.KeyboardModifier.NoModifier
+        if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and event.modifiers() in (
+            Qt.KeyboardModifier.NoModifier,
+            Qt.KeyboardModifier.KeypadModifier,
+            Qt.KeyboardModifier.ControlModifier,
+        ):
+            self.submitted.emit()
+        elif plain and key == Qt.Key.Key_Up and not self.toPlainText():
+            self.earlier.emit()
+        elif plain and key in (Qt.Key.Key_Left, Qt.Key.Key_Right) and not self.toPlainText():
+            self.version.emit(-1 if key == Qt.Key.Key_Left else 1)
+        else:
+            super().keyPressEvent(event)
+
+
+class Composer(QFrame):
+    """submitted: the text to send. stopped: Stop was pressed. edited: the text as typed, for the draft."""
+
+    submitted = Signal(str)
+    stopped = Signal()
+    edited = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("composer")
+        self._answering = False
+        self.editor = Editor(objectName="composerText", tabChangesFocus=True)
+        self.editor.setAccessibleName("Message")
+        self.editor.setPlaceholderText("Write a message")
+        self.editor.setFrameShape(QFrame.Shape.NoFrame)
+        self.editor.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.editor.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.editor.document().setDocumentMargin(0)
+        self.editor.textChanged.connect(self._on_text)
+        self.editor.submitted.connect(self._submit)
+        self.button = QPushButton(objectName="primary")
+        self.button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.button.setIconSize(QSize(16, 16))
+        self.button.setFixedHeight(36)
+        self.button.setMinimumWidth(84)
+        self.button.clicked.connect(self._on_button)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(14, 8, 8, 8)
+        row.setSpacing(8)
+        row.addWidget(self.editor, 1, Qt.AlignmentFlag.AlignVCenter)
+        row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignBottom)
+        self.editor.document().documentLayout().documentSizeChanged.connect(self._fit)
+        self.set_answering(False)
+        self._fit()
+
+    @property
+    def text(self) -> str:
+        return self.editor.toPlainText()
+
+    def set_text(self, text: str) -> None:
+        """Put a draft into the editor, the cursor at its end; says nothing back."""
+        if text != self.text:
+            self.editor.blockSignals(True)
+            self.editor.setPlainText(text)
+            self.editor.moveCursor(self.editor.textCursor().MoveOperation.End)
+            self.editor.blockSignals(False)
+        self._fit()
+        self._enable()
+
+    def set_answering(self, answering: bool) -> None:
+        """Stop in Send's place while the model writes."""
+        self._answering = answering
+        self.button.setText("Stop" if answering else "Send")
+        self.button.setAccessibleName("Stop the answer" if answering else "Send the message")
+        self.button.setToolTip("Stop (Esc)" if answering else "Send (Enter)")
+        self._enable()
+
+    def show_stopping(self) -> None:
+        """Stop was asked for; the answer ends within a token or a layer."""
+        if self._answering:
+            self.button.setText("Stopping")
+            self.button.setEnabled(False)
+
+    def set_continuing(self, continuing: bool) -> None:
+        """Complete mode: the text is edited elsewhere, only the button is left."""
+        self.editor.setVisible(not continuing)
+        self._enable(always=continuing)
+
+    def _enable(self, always: bool = False) -> None:
+        self.button.setEnabled(always or self._answering or bool(self.text.strip()) or self.editor.isHidden())
+        self.button.setIcon(theme.icon("square" if self._answering else "send", 16, "on_accent"))
+
+    def _submit(self) -> None:
+        if not self._answering and self.text.strip():
+            self.submitted.emit(self.text)
+
+    def _on_button(self) -> None:
+        if self._answering:
+            self.show_stopping()
+            self.stopped.emit()
+        else:
+            self.submitted.emit(self.text)
+
+    def _on_text(self) -> None:
+        self._enable()
+        self.edited.emit(self.text)
+
+    def _fit(self, *_: object) -> None:
+        """As high as the text, up to eight lines; QPlainTextEdit's document counts in lines."""
+        lines = self.editor.document().documentLayout().documentSize().height()
+        spacing = self.editor.fontMetrics().lineSpacing()
+        self.editor.setFixedHeight(round(spacing * max(1, min(MOST_LINES, lines))) + 4)
+        policy = Qt.ScrollBarPolicy
+        self.editor.setVerticalScrollBarPolicy(
+            policy.ScrollBarAsNeeded if lines > MOST_LINES else policy.ScrollBarAlwaysOff
+        )
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange and hasattr(self, "button"):
+            self._enable()
+            self._fit()

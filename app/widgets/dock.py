@@ -1,0 +1,84 @@
+"""A dock whose content is made when it is first seen, under a quiet title bar of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDockWidget, QFrame, QHBoxLayout, QLabel, QToolButton, QWidget
+
+from app import theme
+
+
+class Dock(QDockWidget):
+    """make: builds the content; called once, after the dock is first visible and wake() was called."""
+
+    def __init__(self, name: str, title: str, make: Callable[[], QWidget], parent: QWidget) -> None:
+        super().__init__(title, parent)
+        self.setObjectName(f"dock-{name}")
+        self._make: Callable[[], QWidget] | None = make
+        self._awake = False
+        self._bar = TitleBar(title, self)
+        self.setTitleBarWidget(self._bar)
+        self.setWidget(QFrame(objectName="paneHolder"))
+        self.visibilityChanged.connect(self._on_visible)
+
+    def wake(self) -> None:
+        """Contents may be built from now on: the window has been painted."""
+        self._awake = True
+        self._on_visible(self.isVisible())
+
+    @property
+    def pane(self) -> QWidget | None:
+        """The content, once it is there."""
+        return self.widget() if self._make is None else None
+
+    def build(self) -> QWidget:
+        """The content, now."""
+        if self._make is not None:
+            make, self._make = self._make, None
+            self.setWidget(make())
+        return self.widget()
+
+    def _on_visible(self, visible: bool) -> None:
+        if visible and self._awake:
+            self.build()
+
+
+class TitleBar(QFrame):
+    """Title, tear off, close. What it does not use itself goes to the dock, so it drags like any title bar."""
+
+    def __init__(self, title: str, dock: QDockWidget) -> None:
+        super().__init__(dock)
+        self.setObjectName("dockTitle")
+        self._dock = dock
+        self.setFixedHeight(34)
+        label = QLabel(title, objectName="dockTitleText")
+        label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 0, 4, 0)
+        row.setSpacing(2)
+        row.addWidget(label, 1)
+        self._buttons = []
+        for icon, words, slot in (
+            ("layers", f"Tear off {title}", self._float),
+            ("x", f"Close {title}", dock.close),
+        ):
+            button = QToolButton(toolTip=words, autoRaise=True)
+            button.setProperty("kind", "quiet")
+            button.setProperty("icon_name", icon)
+            button.setAccessibleName(words)
+            button.setFixedSize(28, 28)
+            button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            button.clicked.connect(slot)
+            self._buttons.append(button)
+            row.addWidget(button)
+        theme.theme_changed.connect(self._show_icons)
+        self._show_icons()
+
+    def _float(self) -> None:
+        self._dock.setFloating(not self._dock.isFloating())
+
+    def _show_icons(self, *_: object) -> None:
+        for button in self._buttons:
+            button.setIcon(theme.icon(str(button.property("icon_name")), 16, "muted"))

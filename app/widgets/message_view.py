@@ -1,0 +1,369 @@
+"""One message of the transcript: its text, what can be done with it, which version it is, and how it ended.
+
+It knows one StoredMessage and its own looks. Actions are built when the message is first pointed at or focused, so a
+long chat costs texts only; whatever is asked for goes out as `asked`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QEvent, QObject, QRectF, Qt, QUrl, Signal
+from PySide6.QtGui import QColor, QDesktopServices, QEnterEvent, QGuiApplication, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import (
+    QApplication,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app import theme
+from app.widgets.flowing import FlowingText
+from app.widgets.highlight import Ink
+from app.widgets.markdown import MarkdownDocument
+from app.widgets.token_strip import TokenStrip
+from engine import StoredMessage, TokenRecord
+
+NOTES = {
+    "length": "Reached the longest answer",
+    "stopped": "Stopped",
+    "interrupted": "Interrupted when Vitrine closed",
+    "failed": "Ended by an error",
+}
+ACTIONS = (  # name, icon, words, roles it is for
+    ("copy", "copy", "Copy", ("user", "assistant")),
+    ("edit", "pencil", "Edit", ("user", "assistant")),
+    ("retry", "refresh-cw", "Retry", ("user", "assistant")),
+    ("continue", "play", "Continue", ("assistant",)),
+    ("tokens", "text-cursor-input", "Tokens", ("assistant",)),
+    ("delete", "trash-2", "Delete", ("user", "assistant")),
+)
+MARGIN = 12  # beside the text, where the mark of the keyboard's focus stands
+BUBBLE = 0.85  # the widest a person's turn gets, of the column
+
+
+class MessageView(QFrame):
+    """asked: action and message id. edited: id, text, and whether it is to be answered. token_chosen: id and index."""
+
+    asked = Signal(str, str)
+    edited = Signal(str, str, bool)
+    token_chosen = Signal(str, int)
+
+    def __init__(self, message: StoredMessage, ink: Ink, versions: tuple[int, int]) -> None:
+        super().__init__()
+        self.message = message
+        self._ink = ink
+        self._busy = False
+        self._answer = message.role == "assistant"
+        self.strip: TokenStrip | None = None
+        self._editor: QWidget | None = None
+        self._actions: QWidget | None = None
+        self.text = FlowingText()
+        self.text.setAccessibleName("Answer" if self._answer else "You")
+        self.text.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.text.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextBrowserInteraction | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.text.anchorClicked.connect(self._on_link)
+        self._turn = QFrame(objectName="answerTurn" if self._answer else "userTurn")
+        turn = QVBoxLayout(self._turn)
+        turn.setContentsMargins(*((0, 0, 0, 0) if self._answer else (14, 10, 14, 10)))
+        turn.addWidget(self.text)
+        row = QHBoxLayout()
+        if not self._answer:
+            row.addStretch(1)
+        row.addWidget(self._turn, 1000 if self._answer else 0)
+        self._foot = QHBoxLayout()
+        self._foot.setContentsMargins(0, 0, 0, 0)
+        self._foot.setSpacing(2)
+        self._switch = _VersionSwitch(versions)
+        self._switch.step.connect(lambda step: self.asked.emit("next" if step > 0 else "previous", self.message.id))
+        self._note = QLabel(objectName="caption")
+        self._foot.addWidget(self._switch)
+        self._foot.addWidget(self._note)
+        self._foot.addStretch(1) if self._answer else self._foot.insertStretch(0, 1)
+        foot = QWidget()
+        foot.setFixedHeight(30)
+        foot.setLayout(self._foot)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(MARGIN, 0, MARGIN, 0)
+        column.setSpacing(2)
+        column.addLayout(row)
+        column.addWidget(foot)
+        self._turn_layout = turn
+        self._markdown = MarkdownDocument(self.text.document(), ink) if self._answer else None
+        self._draw()
+        self._show_state()
+
+    # --- content ------------------------------------------------------------------------------------------------------
+
+    def append(self, text: str) -> None:
+        """Text that was just written."""
+        if self._markdown is not None:
+            self._markdown.append(text)
+
+    def update_message(self, message: StoredMessage) -> None:
+        """The message as it is now; drawn again only where its text is another."""
+        drawn = self.message.text
+        self.message = message
+        if message.text != drawn and message.text != self._shown_text():
+            self._draw()
+        self._show_state()
+
+    def set_versions(self, versions: tuple[int, int]) -> None:
+        self._switch.set(versions)
+
+    def set_ink(self, ink: Ink) -> None:
+        """Draw in other colours or sizes."""
+        self._ink = ink
+        self._draw()
+        if self.strip is not None:
+            self.hide_tokens()
+
+    def set_busy(self, busy: bool) -> None:
+        """While an answer is written, what would change the chat is out of reach."""
+        self._busy = busy
+        self._switch.setEnabled(not busy)
+        self.show_actions()
+
+    def show_tokens(self, records: Sequence[TokenRecord]) -> None:
+        """The text as tokens instead of Markdown."""
+        if self.strip is None:
+            self.strip = TokenStrip(self._ink)
+            self.strip.focused.connect(lambda index: self.token_chosen.emit(self.message.id, index))
+            self._turn_layout.addWidget(self.strip)
+        self.strip.set(records)
+        self.text.hide()
+
+    def hide_tokens(self) -> None:
+        if self.strip is not None:
+            self.strip.deleteLater()
+            self.strip = None
+        self.text.show()
+
+    def copy_last_code(self) -> bool:
+        """Put the last code block on the clipboard; False where there is none."""
+        if self._markdown is None or not self._markdown.codes:
+            return False
+        QGuiApplication.clipboard().setText(self._markdown.codes[-1])
+        return True
+
+    def _shown_text(self) -> str:
+        return self._markdown.source if self._markdown is not None else self.text.toPlainText()
+
+    def _draw(self) -> None:
+        if self._markdown is not None:
+            self._markdown.set(self.message.text, self._ink)
+        else:
+            self.text.document().setPlainText("")
+            cursor = self.text.textCursor()
+            cursor.insertText(self.message.text, self._ink.text_format())
+        self._fit_bubble()
+
+    def _show_state(self) -> None:
+        note = NOTES.get(self.message.status, "")
+        error = self.message.stats.get("error")
+        self._note.setText(f"{note}: {error}" if error and note else note)
+        self._note.setVisible(bool(note))
+
+    def _fit_bubble(self) -> None:
+        """A person's turn is as wide as its longest line, and no wider than its share of the column."""
+        if not self._answer and self._editor is None:
+            document = self.text.document().clone()
+            document.setTextWidth(-1)
+            wanted = int(document.idealWidth()) + 30
+            document.deleteLater()
+            self._turn.setFixedWidth(max(60, min(wanted, int(self.width() * BUBBLE))))
+
+    # --- editing ------------------------------------------------------------------------------------------------------
+
+    def start_edit(self) -> None:
+        """An editor in the text's place; Escape leaves everything as it was."""
+        if self._editor is not None:
+            return
+        self._editor = _Edit(self.message.text, "Send" if not self._answer else "Save", not self._answer)
+        self._editor.finished.connect(self._end_edit)
+        self._turn.setMaximumWidth(16777215)
+        self._turn.setMinimumWidth(int(self.width() * (BUBBLE if not self._answer else 1)))
+        self._turn_layout.addWidget(self._editor)
+        self.text.hide()
+
+    def _end_edit(self, text: str, answer: bool) -> None:
+        if self._editor is not None:
+            self._editor.deleteLater()
+            self._editor = None
+        self.text.show()
+        self._turn.setMinimumWidth(0)
+        self._fit_bubble()
+        self.text.setFocus()
+        if text:
+            self.edited.emit(self.message.id, text, answer)
+
+    # --- actions ------------------------------------------------------------------------------------------------------
+
+    def _build_actions(self) -> QWidget:
+        box = QWidget()
+        row = QHBoxLayout(box)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(2)
+        for name, icon, words, roles in ACTIONS:
+            if self.message.role not in roles:
+                continue
+            button = QToolButton(objectName=f"action-{name}", toolTip=words, autoRaise=True)
+            button.setProperty("kind", "quiet")
+            button.setAccessibleName(words)
+            button.setIcon(theme.icon(icon, 16, "muted"))
+            button.setFixedSize(28, 28)
+            button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            button.setProperty("action", name)
+            button.clicked.connect(self._on_action)
+            row.addWidget(button)
+        return box
+
+    def _on_action(self) -> None:
+        sender: QObject = self.sender()
+        name = str(sender.property("action"))
+        if name == "copy":
+            QGuiApplication.clipboard().setText(self.message.text)
+        elif name == "edit":
+            self.start_edit()
+        else:
+            self.asked.emit(name, self.message.id)
+
+    def show_actions(self) -> None:
+        """On hover and on focus; the space is always kept, so nothing moves."""
+        self.update()  # the mark of the focus too
+        focus = QApplication.focusWidget()
+        wanted = (self.underMouse() or (focus is not None and self.isAncestorOf(focus))) and self._editor is None
+        if wanted and self._actions is None:
+            self._actions = self._build_actions()
+            self._foot.insertWidget(2 if self._answer else 1, self._actions)
+            if self._answer:
+                self._foot.removeWidget(self._note)
+                self._foot.insertWidget(3, self._note)
+            self.setTabOrder(self.text, self._actions)
+        if self._actions is not None:
+            self._actions.setVisible(wanted)
+            for button in self._actions.findChildren(QToolButton):
+                button.setEnabled(not self._busy or button.property("action") in ("copy", "tokens"))
+
+    def _on_link(self, url: QUrl) -> None:
+        if url.scheme() == "copy" and self._markdown is not None:
+            QGuiApplication.clipboard().setText(self._markdown.codes[int(url.path())])
+        elif url.scheme() in ("http", "https", "mailto"):
+            QDesktopServices.openUrl(url)
+
+    # --- Qt -----------------------------------------------------------------------------------------------------------
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        super().enterEvent(event)
+        self.show_actions()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        super().leaveEvent(event)
+        self.show_actions()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self.text.hasFocus() or (self.strip is not None and self.strip.text.hasFocus()):
+            painter = QPainter(self)
+            painter.fillRect(QRectF(2, 2, 3, self.height() - 34), QColor(theme.current().accent))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit_bubble()
+
+
+class _VersionSwitch(QWidget):
+    """< n/m >, there only where there is more than one version. step: -1 or 1."""
+
+    step = Signal(int)
+
+    def __init__(self, versions: tuple[int, int]) -> None:
+        super().__init__()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        self._label = QLabel(objectName="caption")
+        self._buttons = []
+        for icon, words, step in (("chevron-left", "Version before", -1), ("chevron-right", "Version after", 1)):
+            button = QToolButton(toolTip=words, autoRaise=True)
+            button.setProperty("kind", "quiet")
+            button.setAccessibleName(words)
+            button.setIcon(theme.icon(icon, 16, "muted"))
+            button.setFixedSize(28, 28)
+            button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            button.setProperty("step", step)
+            button.clicked.connect(self._on_click)
+            self._buttons.append(button)
+        row.addWidget(self._buttons[0])
+        row.addWidget(self._label)
+        row.addWidget(self._buttons[1])
+        self.set(versions)
+
+    def set(self, versions: tuple[int, int]) -> None:
+        number, count = versions
+        self._label.setText(f"{number}/{count}")
+        self._buttons[0].setEnabled(number > 1)
+        self._buttons[1].setEnabled(number < count)
+        self.setVisible(count > 1)
+
+    def _on_click(self) -> None:
+        self.step.emit(int(self.sender().property("step")))
+
+
+class _Edit(QWidget):
+    """The text to change. finished: the new text, "" for cancel, and whether it is to be answered."""
+
+    finished = Signal(str, bool)
+
+    def __init__(self, text: str, primary: str, can_save: bool) -> None:
+        super().__init__()
+        self._answers = can_save
+        self._text = QPlainTextEdit(text, objectName="messageEdit", tabChangesFocus=True)
+        self._text.setAccessibleName("Edit the message")
+        self._text.setFixedHeight(max(72, min(320, (text.count("\n") + len(text) // 70 + 2) * 24)))
+        self._text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        for words, name, slot in (
+            ("Cancel", "editCancel", self._cancel),
+            ("Save", "editSave", self._save),
+            (primary, "primary", self._send),
+        ):
+            if name == "editSave" and not can_save:
+                continue
+            button = QPushButton(words, objectName=name)
+            button.setAccessibleName(words)
+            button.clicked.connect(slot)
+            row.addWidget(button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._text)
+        column.addLayout(row)
+        self._text.installEventFilter(self)
+        self._text.setFocus()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Escape:  # type: ignore[attr-defined]
+            self._cancel()
+            return True
+        if event.type() == QEvent.Type.ShortcutOverride and event.key() == Qt.Key.Key_Escape:  # type: ignore[attr-defined]
+            event.accept()
+            return True
+        return super().eventFilter(watched, event)
+
+    def _cancel(self) -> None:
+        self.finished.emit("", False)
+
+    def _save(self) -> None:
+        self.finished.emit(self._text.toPlainText(), False)
+
+    def _send(self) -> None:
+        self.finished.emit(self._text.toPlainText(), self._answers)

@@ -1,0 +1,261 @@
+"""The window: sidebar, chat and docks, put together from tables. It has no logic beyond where things stand.
+
+Docks are made when first seen, after the first paint; each is a module of app/panes that knows nothing of the others.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow, QSplitter, QWidget
+
+from app import actions, frame_style, theme
+from app.panes import chat, chats, status
+from app.state import State
+from app.widgets.dock import Dock
+
+DOCKS = (  # module of app/panes, title, whether it is open at first
+    ("sampling", "Sampling", True),
+    ("models", "Models", True),
+    ("probabilities", "Probabilities", True),
+    ("attention", "Attention", True),
+)
+DRAWER_BELOW = 1000  # pixels: the docks become one tabbed drawer
+FOLD_BELOW = 760  # pixels: the sidebar folds
+SMALLEST, LARGEST, USUAL = 12, 24, 15  # text sizes
+LAYOUT_VERSION = 1
+
+
+class Window(QMainWindow):
+    """painted: the window has been seen for the first time."""
+
+    painted = Signal()
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.setObjectName("window")
+        self.setWindowTitle("Vitrine")
+        self.setWindowIcon(theme.icon("vitrine", 64))
+        self.setDockOptions(
+            QMainWindow.DockOption.AllowTabbedDocks
+            | QMainWindow.DockOption.AllowNestedDocks
+            | QMainWindow.DockOption.AnimatedDocks
+        )
+        self.setMinimumSize(480, 400)
+        self._state = state
+        self._settings = state.settings
+        self._seen = False
+        self._narrow = False
+        self._wide_state: QByteArray | None = None
+        self.chat = chat.Pane(state)
+        self.chats = chats.Pane(state)
+        self._split = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False, handleWidth=1)
+        self._split.addWidget(self.chats)
+        self._split.addWidget(self.chat)
+        self._split.setStretchFactor(1, 1)
+        self.chats.setMinimumWidth(180)
+        self.chats.setMaximumWidth(360)
+        self.chat.setMinimumWidth(300)
+        self.setCentralWidget(self._split)
+        self._status = status.Pane(state)
+        holder = self.statusBar()
+        holder.setSizeGripEnabled(False)
+        holder.addWidget(self._status, 1)
+        self.docks = {name: self._make_dock(name, title) for name, title, _ in DOCKS}
+        self.actions_by_name = actions.build(self, self._slots())
+        actions.fill_menus(self.menuBar(), self.actions_by_name)
+        self._add_dock_actions()
+        self.chat.models_wanted.connect(self._show_models)
+        self._settings.changed.connect(self._on_setting)
+        theme.theme_changed.connect(self._on_theme)
+        self._on_setting("theme")
+        self._on_theme()
+        self._restore()
+
+    # --- docks --------------------------------------------------------------------------------------------------------
+
+    def _make_dock(self, name: str, title: str) -> Dock:
+        def make() -> QWidget:
+            pane: QWidget = importlib.import_module(f"app.panes.{name}").Pane(self._state)
+            return pane
+
+        return Dock(name, title, make, self)
+
+    def _place_docks(self) -> None:
+        """The layout that "Reset layout" brings back."""
+        for name, _, shown in DOCKS:
+            dock = self.docks[name]
+            dock.setFloating(False)
+            self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
+            dock.setVisible(shown)
+        self.tabifyDockWidget(self.docks["sampling"], self.docks["models"])
+        self.tabifyDockWidget(self.docks["probabilities"], self.docks["attention"])
+        self.docks["sampling"].raise_()
+        self.docks["probabilities"].raise_()
+        self.resizeDocks([self.docks["sampling"]], [340], Qt.Orientation.Horizontal)
+        self.resizeDocks([self.docks["sampling"], self.docks["probabilities"]], [340, 380], Qt.Orientation.Vertical)
+
+    def _add_dock_actions(self) -> None:
+        view = self.menuBar().findChild(QWidget, "menuView")
+        first = self.actions_by_name["larger"]
+        for number, (name, title, _) in enumerate(DOCKS, start=1):
+            action = self.docks[name].toggleViewAction()
+            action.setText(title)
+            action.setShortcut(f"Ctrl+{number}")
+            if view is not None:
+                view.insertAction(first, action)
+
+    def reset_layout(self) -> None:
+        self._narrow = False
+        self._wide_state = None
+        self._place_docks()
+        self._split.setSizes([self._settings.value("sidebar_width"), self.width()])
+        self.chats.show()
+        self._fit(self.width())
+
+    def _show_dock(self, name: str) -> None:
+        dock = self.docks[name]
+        dock.show()
+        dock.raise_()
+        dock.build().setFocus()
+
+    def _show_models(self) -> None:
+        self._show_dock("models")
+
+    def _fit(self, width: int) -> None:
+        """One tabbed drawer in a narrow window, the person's own layout in a wide one; a sidebar where it has room."""
+        self.chats.setVisible(width >= FOLD_BELOW and bool(self._settings.value("sidebar_shown")))
+        narrow = width < DRAWER_BELOW
+        if narrow == self._narrow:
+            return
+        self._narrow = narrow
+        if not narrow:
+            if self._wide_state is not None:
+                self.restoreState(self._wide_state, LAYOUT_VERSION)
+            return
+        self._wide_state = self.saveState(LAYOUT_VERSION)
+        docked = [dock for dock in self.docks.values() if not dock.isFloating()]
+        shown = [dock for dock in docked if not dock.isHidden()]
+        for dock in docked[1:]:
+            self.tabifyDockWidget(docked[0], dock)
+        for dock in docked:
+            dock.setVisible(dock in shown)
+        if shown:
+            shown[0].raise_()
+            self.resizeDocks(shown[:1], [300], Qt.Orientation.Horizontal)
+
+    # --- actions ------------------------------------------------------------------------------------------------------
+
+    def _slots(self) -> dict[str, actions.Slot]:
+        talk = self._state.conversation
+        return {
+            "new_chat": self._new_chat,
+            "search": self._search,
+            "rename": self.chats.rename,
+            "delete_chat": self.chats.delete,
+            "mode": lambda: talk.set_mode("chat" if talk.chat.mode == "complete" else "complete"),
+            "open_model": self._open_model,
+            "quit": self.close,
+            "stop": self.chat.stop,
+            "retry": lambda: self.chat.ask("retry", self.chat.last()),
+            "continue": lambda: self.chat.ask("continue", self._last_answer()),
+            "tokens": lambda: self.chat.ask("tokens", self._last_answer()),
+            "copy_answer": lambda: self.chat.ask("copy", self._last_answer()),
+            "copy_code": self.chat.copy_last_code,
+            "focus_composer": self.chat.focus_composer,
+            "sidebar": self._toggle_sidebar,
+            "larger": lambda: self._resize_text(1),
+            "smaller": lambda: self._resize_text(-1),
+            "usual_size": lambda: self._settings.set("text_size", USUAL),
+            "theme_system": lambda: self._settings.set("theme", "system"),
+            "theme_light": lambda: self._settings.set("theme", "light"),
+            "theme_dark": lambda: self._settings.set("theme", "dark"),
+            "reset_layout": self.reset_layout,
+            "shortcuts": self._show_shortcuts,
+        }
+
+    def _last_answer(self) -> str:
+        return self.chat.last("assistant") or self.chat.last("text")
+
+    def _new_chat(self) -> None:
+        self._state.conversation.new_chat()
+        self.chat.focus_composer()
+
+    def _search(self) -> None:
+        if not self.chats.isVisible():
+            self._toggle_sidebar()
+        self.chats.search.setFocus()
+        self.chats.search.selectAll()
+
+    def _open_model(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Choose the folder that holds the model's files")
+        if folder:
+            self._state.models.add_folder(folder)
+            self._state.workspace.load(folder)
+
+    def _toggle_sidebar(self) -> None:
+        self.chats.setVisible(self.chats.isHidden())
+        if self.width() >= FOLD_BELOW:
+            self._settings.set("sidebar_shown", not self.chats.isHidden())
+        self.actions_by_name["sidebar"].setChecked(not self.chats.isHidden())
+
+    def _resize_text(self, step: int) -> None:
+        size = self._settings.value("text_size") + step
+        self._settings.set("text_size", min(max(size, SMALLEST), LARGEST))
+
+    def _show_shortcuts(self) -> None:
+        sheet = actions.ShortcutSheet(self)
+        sheet.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        sheet.open()
+
+    def _on_setting(self, name: str) -> None:
+        if name == "theme":
+            chosen = self._settings.value("theme")
+            app = QApplication.instance()
+            assert isinstance(app, QApplication)
+            theme.follow(app, chosen)
+            for choice in ("system", "light", "dark"):
+                self.actions_by_name[f"theme_{choice}"].setChecked(choice == chosen)
+
+    def _on_theme(self, *_: object) -> None:
+        self.setStyleSheet(frame_style.sheet())
+
+    # --- Qt -----------------------------------------------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        self._place_docks()
+        geometry, state = self._settings.value("window_geometry"), self._settings.value("window_state")
+        if not (geometry and self.restoreGeometry(geometry)):
+            self.resize(1280, 800)
+        if state:
+            self.restoreState(state, LAYOUT_VERSION)
+        self._split.setSizes([self._settings.value("sidebar_width"), self.width()])
+        self.chats.setVisible(bool(self._settings.value("sidebar_shown")))
+        self.actions_by_name["sidebar"].setChecked(not self.chats.isHidden())
+        self.chat.focus_composer()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self._seen:
+            self._seen = True
+            QTimer.singleShot(0, self, self._on_painted)
+
+    def _on_painted(self) -> None:
+        for dock in self.docks.values():
+            dock.wake()
+        self.painted.emit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit(event.size().width())
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self._settings.set("window_geometry", self.saveGeometry())
+        wide = self._wide_state if self._narrow and self._wide_state is not None else self.saveState(LAYOUT_VERSION)
+        self._settings.set("window_state", wide)
+        if self.chats.isVisible():
+            self._settings.set("sidebar_width", self.chats.width())
+        super().closeEvent(event)
+
