@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.params import SamplingParams
-from engine.sampling.choosers import draw, probabilities
+from engine.sampling.choosers import draw, probabilities, unusable
 from engine.sampling.cutoffs import min_p, survivors, top_k, top_p, typical_p
 from engine.sampling.penalties import penalties
 from engine.sampling.shaping import temperature
@@ -31,8 +31,6 @@ STEPS: dict[str, Step] = {
     "temperature": temperature,
 }
 KNOBS = {"penalties": ("repetition_penalty", "frequency_penalty", "presence_penalty")}
-# Once so few are left, the steps go on with these alone: a vocabulary is a hundred times more.
-FEW = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,10 +75,10 @@ def trace(logits: Tensor, history: Tensor, params: SamplingParams, candidate_ids
     mass: list[float] = []
     cut = torch.full(candidate_ids.shape, -1, dtype=torch.int8, device=logits.device)
     for name, left, ids in _walk(row, history.view(1, -1), params):
-        if ids is None:
-            kept, stays = survivors(left[0]), left[0, candidate_ids] > -torch.inf
-        else:
-            kept, stays = ids, (candidate_ids.unsqueeze(1) == ids).any(dim=1)
+        kept = survivors(left[0]) if ids is None else ids
+        # They ascend, so each candidate is where it would be inserted or nowhere.
+        place = torch.searchsorted(kept, candidate_ids).clamp_(max=kept.numel() - 1)
+        stays = kept[place] == candidate_ids
         cut[~stays & (cut < 0)] = len(steps)
         steps.append(name)
         counts.append(kept.numel())
@@ -89,7 +87,12 @@ def trace(logits: Tensor, history: Tensor, params: SamplingParams, candidate_ids
 
 
 def _walk(logits: Tensor, history: Tensor, params: SamplingParams) -> Iterator[tuple[str, Tensor, Tensor | None]]:
-    """After each active step: its name, the logits, and the ids of the columns left (None: the whole vocabulary)."""
+    """After each active step: its name, the logits, and the ids of the columns left (None: the whole vocabulary).
+
+    Where ids are given, no column is cut.
+    """
+    if not bool(logits.amax().isfinite()):
+        raise unusable()
     whole = logits
     ids: Tensor | None = None
     for name in active(params):
@@ -98,7 +101,7 @@ def _walk(logits: Tensor, history: Tensor, params: SamplingParams) -> Iterator[t
         logits = STEPS[name](logits, history, params)
         if logits.shape[0] == 1 and name != "penalties":
             kept = survivors(logits[0])
-            if kept.numel() <= FEW:
+            if ids is not None or kept.numel() <= logits.shape[1] // 2:  # worth going on with these alone
                 logits, ids = logits[:, kept], kept if ids is None else ids[kept]
         yield name, logits, ids
 

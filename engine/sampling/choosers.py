@@ -22,13 +22,18 @@ def draw(logits: Tensor, seed: int, position: int) -> int:
     """One id from the final logits [V]; position is the index in the context of the token to come."""
     ids = survivors(logits)
     if not ids.numel():
-        raise EngineError(
-            "The model gave no usable number for any next token.",
-            "Load it again with precision fp32, or download it again.",
-        )
+        raise unusable()
     values = logits[ids].double().cpu().numpy()
     names = ids.cpu().numpy()
     return int(names[np.argmax(values + gumbel(seed, position, names))])
+
+
+def unusable() -> EngineError:
+    """The error for logits that are not numbers, or all cut."""
+    return EngineError(
+        "The model gave no usable number for the next token.",
+        "Load it again with precision fp32, or download it again.",
+    )
 
 
 def probabilities(logits: Tensor) -> Tensor:

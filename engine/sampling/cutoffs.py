@@ -52,8 +52,9 @@ def typical_p(logits: Tensor, history: Tensor, params: SamplingParams) -> Tensor
     """
     surprise = logits.logsumexp(dim=-1, keepdim=True) - logits
     p = (-surprise).exp()
-    # Where p is 0 the surprise is infinite, and so is the distance; the token adds nothing to the entropy.
-    distance = (surprise - torch.special.entr(p).sum(dim=-1, keepdim=True)).abs()
+    # A cut token's surprise is infinite; with any finite one in its place it adds nothing to the entropy, as p is 0.
+    entropy = (p * surprise.clamp(max=1000)).sum(dim=-1, keepdim=True)
+    distance = (surprise - entropy).abs()
     border = torch.stack([_typical_border(d, q, params.typical_p) for d, q in zip(distance, p)])
     return _cut(logits, distance > border.unsqueeze(-1))
 

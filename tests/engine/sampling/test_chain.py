@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from engine.errors import EngineError
 from engine.params import STEPS, TRANSFORMERS_ORDER, SamplingParams
 from engine.sampling import chain
 from engine.sampling.chain import active, apply, draw, probabilities, trace
@@ -116,6 +117,15 @@ def test_temperature_nought_draws_the_argmax_whatever_the_cutoffs(seed: int, par
     logits = random_logits(seed)
     params = params.replace(temperature=0, repetition_penalty=1.0, frequency_penalty=0.0)
     assert draw(apply(logits.unsqueeze(0), NO_HISTORY, params)[0], seed, 0) == int(logits.argmax())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_unusable_logits_are_refused_before_any_step(value: float) -> None:
+    logits = torch.zeros(500)
+    logits[:] = value if value < 0 else logits
+    logits[7] = value
+    with pytest.raises(EngineError, match="no usable number"):
+        trace(logits, NO_HISTORY[0], SamplingParams(typical_p=0.5), torch.arange(5))
 
 
 def test_probabilities_are_nought_where_cut_and_add_up_to_one() -> None:
