@@ -49,6 +49,8 @@ def check_a_text(tokenizer: Tokenizer, text: str) -> None:
     parts = stream(tokenizer, ids)
     assert "".join(parts) == tokenizer.decode(ids) == tokenizer._backend.decode(ids)
     assert all("\ufffd" not in part for part in parts) or "\ufffd" in text
+    if "\ufffd" in text:  # below it stands for half a character
+        return
     for split in range(1, len(ids)):
         context, rest = ids[:split], ids[split:]
         continuation = "".join(stream(tokenizer, rest, context))
