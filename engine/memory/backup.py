@@ -18,10 +18,13 @@ from engine.memory.database import check, copy_database
 KEPT = 5
 
 
-def move_aside(path: Path) -> Path:
-    """Give a damaged database and its journal another name, and return that."""
+def set_aside(path: Path) -> Path:
+    """Keep a damaged database under another name, which is returned; what stands at path may then be replaced."""
     aside = path.with_name(f"{path.stem}-damaged-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}")
-    for ending in ("", "-wal", "-shm"):
+    # Copied, not moved: until its replacement takes the name, a process that ends here finds the damage again, not
+    # an empty folder. The journal must go, or it would be played into the replacement.
+    shutil.copyfile(path, aside)
+    for ending in ("-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
             Path(f"{path}{ending}").replace(f"{aside}{ending}")
     return aside
@@ -67,10 +70,8 @@ class Backups:
             for old in self.newest_first()[KEPT:]:
                 old.unlink()
 
-    def restore(self) -> str:
-        """Move the damaged file aside, put the newest sound backup in its place, and say so in one or two sentences."""
-        aside = move_aside(self._path)
-        said = f"The file of chats was damaged and is kept as {aside.name}."
+    def restore(self) -> bool:
+        """Put the newest sound backup in the database's place, or nothing where there is none (False)."""
         for backup in self.newest_first():
             try:
                 with contextlib.closing(sqlite3.connect(f"{backup.as_uri()}?mode=ro", uri=True)) as copy:
@@ -80,5 +81,6 @@ class Backups:
             part = self._path.with_name(f"{self._path.name}.part")
             shutil.copyfile(backup, part)
             part.replace(self._path)
-            return f"{said} Vitrine went back to the backup of {backup.stem.removeprefix(self._path.stem + '-')}."
-        return f"{said} There was no backup to go back to."
+            return True
+        self._path.unlink()
+        return False

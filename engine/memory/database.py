@@ -19,9 +19,10 @@ BUSY_SECONDS = 5.0  # how long a write waits for another process's write
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def open_database(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
+def open_database(path: Path, migrations: Sequence[str], checked: bool = False) -> sqlite3.Connection:
     """Open or make the file and bring its schema to len(migrations), each a script from one version to the next.
 
+    checked: read all of it and see whether it is whole, before anything is written.
     Raises EngineError in one sentence; a damaged file raises sqlite3.DatabaseError, see `damaged`.
     """
     with spoken(path):
@@ -32,6 +33,8 @@ def open_database(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
             _use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
+            if checked:
+                check(connection)
             _migrate(connection, path, migrations)
         except BaseException:
             connection.close()
@@ -140,7 +143,8 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[st
 def copy_database(source: sqlite3.Connection, target: Path) -> None:
     """Copy all of it into another file, whole or not at all; checked before it takes the name."""
     part = target.with_name(f"{target.name}.part")
-    part.unlink(missing_ok=True)
+    for ending in ("", "-journal", "-wal", "-shm"):  # of a copy that was cut short: a journal outlives its file
+        Path(f"{part}{ending}").unlink(missing_ok=True)
     with contextlib.closing(sqlite3.connect(part)) as copy:
         # A few hundred pages a step: the interpreter is free in between, so no other thread waits for the copy.
         source.backup(copy, pages=256)

@@ -1,7 +1,7 @@
 """The tables, as migrations: script n takes a file from schema n to n + 1. Never edit one that was released; add one.
 
 Two files. The chats are small and precious: checked at every start and backed up daily. The token records are a
-hundred times larger and nobody's only copy of anything, so they must not make either slow or fill the disk six times.
+hundred times larger and no conversation depends on them, so they must not make either slow or fill the disk six times.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ CHATS = (
         deleted REAL
     );
     CREATE INDEX messages_of_chat ON messages (chat);
+    CREATE INDEX chats_deleted ON chats (deleted) WHERE deleted IS NOT NULL;
+    CREATE INDEX messages_deleted ON messages (deleted) WHERE deleted IS NOT NULL;
     """,
 )
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.errors import EngineError
-from engine.memory.backup import Backups, move_aside
-from engine.memory.database import check, damaged, open_database, spoken, writing
+from engine.memory.backup import Backups, set_aside
+from engine.memory.database import damaged, open_database, spoken, writing
 from engine.memory.records import pack, unpack
+from engine.memory.salvage import salvage
 from engine.memory.schema import CHATS, RECORDS
 from engine.messages import Chat, StoredMessage, TokenRecord
 
@@ -53,21 +54,13 @@ class Store:
         self._backups = Backups(self._path)
         self.notice = ""
         self._writing: set[str] = set()  # messages that this process is writing
+        self._chats = self._open_chats()
         try:
-            self._chats = self._open()
-        except sqlite3.DatabaseError as error:
-            if not damaged(error):
-                raise
-            with spoken(self._path):
-                self.notice = self._backups.restore()
-            self._chats = self._open()
-        try:
-            self._records = open_database(self._records_path, RECORDS)
-        except sqlite3.DatabaseError as error:
-            if not damaged(error):
-                raise
-            self._records = self._fresh_records()
-        self._purge(time.time() - KEEP_DELETED)
+            self._records = self._open_records()
+            self._purge(time.time() - KEEP_DELETED)
+        except BaseException:
+            self._chats.close()
+            raise
 
     def close(self) -> None:
         self._backups.close()
@@ -139,14 +132,31 @@ class Store:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _open(self) -> sqlite3.Connection:
-        connection = open_database(self._path, CHATS)
+    def _open_chats(self) -> sqlite3.Connection:
         try:
-            check(connection)
-        except BaseException:
-            connection.close()
-            raise
+            return open_database(self._path, CHATS, checked=True)
+        except sqlite3.DatabaseError as error:
+            if not damaged(error):
+                raise
+        with spoken(self._path):
+            aside = set_aside(self._path)
+            restored = self._backups.restore()
+        connection = open_database(self._path, CHATS, checked=True)
+        saved = salvage(aside, connection, ("chats", "messages"))
+        self.notice = (
+            f"The file of chats was damaged; it is kept as {aside.name}. "
+            f"{'The latest backup took its place' if restored else 'There was no backup'}"
+            f"{f', with {saved:,} rows that could still be read' if saved else ''}."
+        )
         return connection
+
+    def _open_records(self) -> sqlite3.Connection:
+        try:
+            return open_database(self._records_path, RECORDS)
+        except sqlite3.DatabaseError as error:
+            if not damaged(error):
+                raise
+            return self._fresh_records()
 
     def _on_records(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do it; where the records turn out damaged, set them aside and do it on new ones: no chat depends on them."""
@@ -161,22 +171,25 @@ class Store:
 
     def _fresh_records(self) -> sqlite3.Connection:
         with spoken(self._records_path):
-            aside = move_aside(self._records_path)
+            aside = set_aside(self._records_path)
+            self._records_path.unlink()
         said = f"The probabilities of earlier answers were damaged; the file is kept as {aside.name}."
         self.notice = f"{self.notice} {said}".strip()
         return open_database(self._records_path, RECORDS)
 
     def _purge(self, before: float) -> None:
-        gone = self._chats.execute(
+        chats = self._chats.execute("SELECT id FROM chats WHERE deleted < ?", (before,)).fetchall()
+        messages = self._chats.execute(
             "SELECT id FROM messages WHERE deleted < ?1 OR chat IN (SELECT id FROM chats WHERE deleted < ?1)", (before,)
         ).fetchall()
+        if not chats and not messages:
+            return
         # The records first: where the process ends in between, the next start finds the rest.
-        if gone:
-            with spoken(self._records_path), writing(self._records) as connection:
-                connection.executemany("DELETE FROM records WHERE message = ?", gone)
+        with spoken(self._records_path), writing(self._records) as connection:
+            connection.executemany("DELETE FROM records WHERE message = ?", messages)
         with spoken(self._path), writing(self._chats) as connection:
-            connection.execute("DELETE FROM chats WHERE deleted < ?", (before,))
-            connection.execute("DELETE FROM messages WHERE deleted < ?", (before,))
+            connection.executemany("DELETE FROM messages WHERE id = ?", messages)
+            connection.executemany("DELETE FROM chats WHERE id = ?", chats)
 
     def _mark(self, table: str, keys: Iterable[str], undo: bool) -> None:
         deleted = None if undo else time.time()
