@@ -27,6 +27,7 @@ from engine.messages import (
     Generate,
     Load,
     Loaded,
+    Message,
     ModelInfo,
     Progress,
     Prompt,
@@ -213,7 +214,13 @@ def _template(tokenizer: Tokenizer) -> tuple[ChatTemplate | None, str]:
     """The model's own chat template, if it has one that renders; else None and why."""
     if tokenizer.chat_template is None:
         return None, "This is a base model without a chat template: it continues a text."
-    return ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens, tokenizer), ""
+    template = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens, tokenizer)
+    try:
+        template.render([Message("user", "Hi")], True)
+    except EngineError as error:
+        template.close()
+        return None, f"Its chat template cannot be used, so it continues a text. {error.message}"
+    return template, ""
 
 
 GENERATION_KEYS = (

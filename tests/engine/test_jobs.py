@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driver import Driver, all_of, one, text_of
 
+from driver import Driver, all_of, one, text_of
 from engine import (
     Attend,
     AttentionRows,
