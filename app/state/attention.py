@@ -1,0 +1,114 @@
+"""Attention rows of one context, kept within a budget of bytes; the oldest go first.
+
+Which rows there are is always known, so what was not captured is NaN, never zero. It knows positions and ids, not
+messages: `app.state.captures` says which context is looked at.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+BUDGET = 64 * 2**20
+MEAN = -1
+"""As a head: the mean over all heads."""
+
+Weights = npt.NDArray[np.float32]
+
+
+@dataclass(slots=True, eq=False)
+class _Block:
+    start: int
+    layers: tuple[str, ...]
+    weights: npt.NDArray[np.floating]  # [L, H, T, S]
+
+    def read(self, layer: str, head: int, position: int) -> Weights:
+        rows = self.weights[self.layers.index(layer), :, position - self.start, : position + 1]
+        return rows.mean(0, dtype=np.float32) if head == MEAN else rows[head].astype(np.float32)
+
+
+class AttentionStore:
+    """ids: the context whose rows these are, prompt and answer so far."""
+
+    def __init__(self, budget: int = BUDGET) -> None:
+        self.ids: list[int] = []
+        self._budget = budget
+        self._blocks: deque[_Block] = deque()
+        self._bytes = 0
+        self._where: dict[str, dict[int, _Block]] = {}
+
+    def restart(self, ids: Sequence[int]) -> None:
+        """Another context begins; the rows of the part that both share stay, for they would be the same again."""
+        keep = shared(self.ids, ids)
+        for rows in self._where.values():
+            for position in [p for p in rows if p >= keep]:
+                del rows[position]
+        self._sweep()
+        self.ids = list(ids)
+
+    def clear(self) -> None:
+        self.restart(())
+
+    def add(self, start: int, layers: tuple[str, ...], weights: npt.NDArray[np.floating]) -> None:
+        """Keep the rows of positions start, start + 1, ...: weights [L, H, T, S], S = start + T."""
+        block = _Block(start, layers, weights)
+        for layer in layers:
+            rows = self._where.setdefault(layer, {})
+            rows.update(dict.fromkeys(range(start, start + weights.shape[2]), block))
+        self._blocks.append(block)
+        self._bytes += weights.nbytes
+        while self._bytes > self._budget and len(self._blocks) > 1:
+            self._drop_oldest()
+
+    def row(self, layer: str, head: int, position: int) -> Weights | None:
+        """Where the token at this position looked: float32 [position + 1]; None if it was not captured."""
+        block = self._where.get(layer, {}).get(position)
+        return None if block is None else block.read(layer, head, position)
+
+    def map(self, layer: str, head: int, count: int) -> tuple[Weights, int]:
+        """Rows from the first captured one on, float32 [rows, count] with NaN elsewhere, and that first position.
+
+        count: how many positions of the context are looked at.
+        """
+        rows = {p: block for p, block in self._where.get(layer, {}).items() if p < count}
+        if not rows:
+            return np.empty((0, count), np.float32), count
+        first = min(rows)
+        result = np.full((max(rows) + 1 - first, count), np.nan, np.float32)
+        for position, block in rows.items():
+            result[position - first, : position + 1] = block.read(layer, head, position)
+        return result, first
+
+    def _drop_oldest(self) -> None:
+        """Let go of the older half of the oldest block, or of all of it if it is small."""
+        block = self._blocks.popleft()
+        self._bytes -= block.weights.nbytes
+        half = -(-block.weights.shape[2] // 2)
+        for layer in block.layers:
+            rows = self._where[layer]
+            for position in range(block.start, block.start + half):
+                if rows.get(position) is block:
+                    del rows[position]
+        if half < block.weights.shape[2]:
+            rest = block.weights[:, :, half:].copy()
+            block.start, block.weights = block.start + half, rest
+            self._blocks.appendleft(block)
+            self._bytes += rest.nbytes
+
+    def _sweep(self) -> None:
+        """Let go of the blocks that no row refers to any more."""
+        used = {id(block) for rows in self._where.values() for block in rows.values()}
+        self._blocks = deque(block for block in self._blocks if id(block) in used)
+        self._bytes = sum(block.weights.nbytes for block in self._blocks)
+
+
+def shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many ids two contexts begin with in common."""
+    for index, (mine, theirs) in enumerate(zip(one, other)):
+        if mine != theirs:
+            return index
+    return min(len(one), len(other))

@@ -1,0 +1,330 @@
+"""What was captured of the answers: their token records, the attention of the context, and the token in focus.
+
+The panes and the transcript's token view meet here and nowhere else. Attention belongs to one context at a time; an
+answer whose context begins alike sees the rows that both share, any other is told that nothing was captured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QObject, Signal
+
+from app.state.attention import AttentionStore, Weights, shared
+from app.state.rereading import Rereading
+from app.state.workspace import Workspace
+from engine import (
+    AttentionRows,
+    AttentionThumbnails,
+    CaptureParams,
+    Done,
+    Event,
+    Failed,
+    ModelInfo,
+    OpenRecords,
+    Prompt,
+    Records,
+    Retune,
+    Started,
+    Tokenize,
+    Tokenized,
+    TokenRecord,
+    Tokens,
+)
+
+ALL_LAYERS = 64 * 2**20
+"""Bytes that the rows of every layer may take for a full context; beyond it only the layer on screen is captured."""
+
+KEPT_MESSAGES = 24  # whose records stay in memory; the others are read from the store again
+
+
+class Captures(QObject):
+    """records_changed: message and the first new index. focus_changed: message and index of the token in focus.
+
+    follow_changed: whether the focus follows the newest token. attention_changed: rows, thumbnails or pieces are new.
+    """
+
+    records_changed = Signal(str, int)
+    focus_changed = Signal(str, int)
+    follow_changed = Signal(bool)
+    attention_changed = Signal()
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self._workspace = workspace
+        self._records: dict[str, list[TokenRecord]] = {}
+        self._contexts: dict[str, Prompt] = {}
+        self._prompts: dict[str, tuple[int, ...]] = {}  # ids of the prompt that led to a message
+        self._shown: frozenset[str] | None = None
+        self._opening: set[str] = set()
+        self._live: dict[int, str] = {}  # run -> the message it writes
+        self._latest = 0  # the run started last: its attention is the one kept
+        self._visible: set[str] = set()
+        self._layer = 0
+        self._wish = True
+        self._store = AttentionStore()
+        self._thumbnails: AttentionThumbnails | None = None
+        self._pieces: dict[int, str] = {}
+        self._rendered = self._asked = ""  # the prompt as text, and the one whose pieces were asked for
+        self.following = True
+        self.focused: tuple[str, int] | None = None
+        self.rereading = Rereading(workspace)
+        self.rereading.began.connect(self._on_context)
+        self.rereading.captured.connect(self._take_attention)
+        workspace.event.connect(self._take)
+        workspace.model_changed.connect(self._on_model)
+
+    # --- records ----------------------------------------------------------------------------------------------------
+
+    def records(self, message: str) -> list[TokenRecord]:
+        """The records of a message as far as they are here; want() brings those of a stored one."""
+        return self._records.get(message, [])
+
+    def want(self, message: str) -> None:
+        """Read a stored message's records, unless they are here."""
+        if message not in self._opening and not self._records.get(message):
+            self._open(message)
+
+    def begin(self, message: str, run: int) -> None:
+        """This run writes this message from now on."""
+        self._live[run] = message
+        self._latest = run
+        self.rereading.cancel()
+        prompt = self._contexts.get(message, Prompt())
+        if (prompt.answer_ids or prompt.answer_text) and not self._records.get(message):
+            self._open(message)
+        self._records[message] = self._records.pop(message, [])
+        self._set_following(self._wish)
+        self._forget_old()
+
+    def set_context(self, message: str, prompt: Prompt) -> None:
+        """What the model read before this message: from it the attention of a stored answer is captured again."""
+        if self._contexts.get(message) != prompt:
+            self._contexts[message] = prompt
+            self._prompts.pop(message, None)
+
+    def _open(self, message: str) -> None:
+        self._opening.add(message)
+        self._workspace.submit(OpenRecords(message), lambda event: self._on_stored(message, event))
+
+    def _on_stored(self, message: str, event: Event) -> None:
+        if isinstance(event, Records):
+            stored = list(event.records)
+            last = stored[-1].position if stored else -1
+            self._records[message] = stored + [r for r in self.records(message) if r.position > last]
+            self.records_changed.emit(message, 0)
+            if self.following and not self._live:
+                self._focus_newest(message)
+            self._forget_old()
+        elif isinstance(event, Done | Failed):
+            self._opening.discard(message)
+
+    def _add(self, message: str, records: Sequence[TokenRecord]) -> None:
+        known = self._records.setdefault(message, [])
+        first = len(known)
+        known.extend(records)
+        self.records_changed.emit(message, first)
+        if self.following:
+            self._focus_newest(message)
+
+    def _forget_old(self) -> None:
+        pinned = {*self._live.values(), self.focused[0] if self.focused else ""}
+        for message in [m for m in self._records if m not in pinned][: max(0, len(self._records) - KEPT_MESSAGES)]:
+            del self._records[message]
+
+    # --- focus ------------------------------------------------------------------------------------------------------
+
+    @property
+    def record(self) -> TokenRecord | None:
+        """The token in focus."""
+        if self.focused is None:
+            return None
+        records = self.records(self.focused[0])
+        return records[self.focused[1]] if self.focused[1] < len(records) else None
+
+    @property
+    def live(self) -> bool:
+        """Whether an answer is being written."""
+        return bool(self._live)
+
+    def focus(self, message: str, index: int) -> None:
+        """Look at one token; the focus stops following."""
+        if 0 <= index < len(self.records(message)):
+            self._set_following(False)
+            self._focus(message, index)
+
+    def step(self, by: int) -> None:
+        """Look at the token before or after."""
+        if self.focused is not None:
+            last = len(self.records(self.focused[0])) - 1
+            self.focus(self.focused[0], min(max(self.focused[1] + by, 0), last))
+
+    def follow(self, on: bool = True) -> None:
+        """Let the focus follow the newest token, now and in the answers to come, or leave it where it is."""
+        self._wish = on
+        self._set_following(on)
+        if on:
+            self._focus_newest(self._live.get(self._latest) or (self.focused[0] if self.focused else ""))
+
+    def show(self, messages: Sequence[str]) -> None:
+        """These messages are on the screen, in this order; a focus elsewhere moves here, or to nothing."""
+        self._shown = frozenset(messages)
+        if self.focused is not None and self.focused[0] not in self._shown:
+            self.focused = None
+            for message in messages:
+                self._focus_newest(message)
+            if self.focused is None:
+                self.focus_changed.emit("", -1)
+
+    def _focus_newest(self, message: str) -> None:
+        if self.records(message) and (self._shown is None or message in self._shown):
+            self._focus(message, len(self.records(message)) - 1)
+
+    def _focus(self, message: str, index: int) -> None:
+        if self.focused != (message, index):
+            self.focused = (message, index)
+            self.focus_changed.emit(message, index)
+
+    def _set_following(self, on: bool) -> None:
+        if self.following != on:
+            self.following = on
+            self.follow_changed.emit(on)
+
+    # --- what is asked of the engine --------------------------------------------------------------------------------
+
+    def set_visible(self, pane: str, visible: bool) -> None:
+        """A pane came into sight or left it; what nobody sees is not captured."""
+        (self._visible.add if visible else self._visible.discard)(pane)
+        self._retune()
+
+    def set_layer(self, layer: int) -> None:
+        """The layer whose head is on screen."""
+        if layer != self._layer:
+            self._layer = layer
+            self._retune()
+
+    def capture_params(self) -> CaptureParams:
+        """What an answer must capture for the panes in sight."""
+        info = self._workspace.info
+        if "attention" not in self._visible or info is None:
+            return CaptureParams()
+        heads = info.layers * info.heads
+        affordable = heads * info.context**2 <= ALL_LAYERS
+        return CaptureParams(
+            attention="all" if affordable else "layer",
+            layer=min(self._layer, info.layers - 1),
+            thumbnails=48 if heads <= 64 else 32 if heads <= 400 else 16,
+        )
+
+    def _retune(self) -> None:
+        if self._latest in self._live:
+            self._workspace.submit(Retune(self._latest, capture=self.capture_params()))
+
+    # --- attention --------------------------------------------------------------------------------------------------
+
+    def row(self, layer: str, head: int, position: int) -> Weights | None:
+        """Where the token at this position of the context in focus looked, float32 [position + 1], or None."""
+        return self._store.row(layer, head, position) if position < self._known() else None
+
+    def map(self, layer: str, head: int) -> tuple[Weights, int]:
+        """The rows captured of the context in focus, float32 [rows, S] with NaN where not, and the first's position."""
+        return self._store.map(layer, head, self._known())
+
+    def thumbnails(self) -> AttentionThumbnails | None:
+        """The small maps of all heads, if they are of the context in focus."""
+        ids = self._ids()
+        return self._thumbnails if ids and self._known() >= len(ids) - 1 else None
+
+    def tokens(self) -> list[str]:
+        """The pieces of the context in focus; those not known yet show as their id until they are."""
+        ids = self._ids()
+        self._ask_for_pieces(ids)
+        return [self._pieces.get(i, f"<id {i}>") for i in ids]
+
+    def reread(self) -> None:
+        """Read the context in focus again for its attention, up to the end of the message."""
+        if self.focused is not None:
+            message = self.focused[0]
+            prompt = self._contexts.get(message)
+            if prompt is not None and not self._live:
+                self.rereading.start(
+                    message, prompt, self._prompts.get(message), self.records(message), self.capture_params()
+                )
+
+    def _ids(self) -> list[int]:
+        """The ids of the context in focus: the prompt, and the answer up to its newest token; [] if not known."""
+        if self.focused is None or self.focused[0] not in self._prompts:
+            return []
+        message = self.focused[0]
+        ids = list(self._prompts[message])
+        put_ids(ids, self.records(message))
+        return ids
+
+    def _known(self) -> int:
+        """How many positions of the context in focus have the same past as the rows kept."""
+        return shared(self._store.ids, self._ids())
+
+    def _ask_for_pieces(self, ids: Sequence[int]) -> None:
+        for record in self.records(self.focused[0]) if self.focused else ():
+            if record.id not in self._pieces:
+                self._pieces[record.id] = record.pieces[record.chosen] if record.chosen >= 0 else record.text
+        if self._asked != self._rendered and any(i not in self._pieces for i in ids):
+            self._asked = self._rendered
+            for special in (False, True):  # the template's marks are in the text; the tokenizer may add its own
+                self._workspace.submit(Tokenize(self._rendered, special), self._on_pieces)
+
+    def _on_pieces(self, event: Event) -> None:
+        if isinstance(event, Tokenized):
+            self._pieces.update(zip(event.ids, event.pieces))
+            self.attention_changed.emit()
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    def _take(self, event: Event) -> None:
+        message = self._live.get(event.run)
+        if message is None:
+            return
+        match event:
+            case Started(prompt_ids=ids, rendered=rendered):
+                self._on_context(message, ids, self._contexts.get(message, Prompt()).answer_ids, rendered)
+            case Tokens(records=records):
+                if event.run == self._latest:
+                    put_ids(self._store.ids, records)
+                self._add(message, records)
+            case AttentionRows() | AttentionThumbnails():
+                if event.run == self._latest:
+                    self._take_attention(event)
+            case Done() | Failed():
+                del self._live[event.run]
+                self.attention_changed.emit()
+
+    def _take_attention(self, event: Event) -> None:
+        if isinstance(event, AttentionRows):
+            self._store.add(event.start, event.layers, event.weights)
+        elif isinstance(event, AttentionThumbnails):
+            self._thumbnails = event
+        self.attention_changed.emit()
+
+    def _on_context(self, message: str, prompt: tuple[int, ...], answer: tuple[int, ...], rendered: str) -> None:
+        """What is captured from here on belongs to this context."""
+        self._prompts[message] = prompt
+        self._rendered = rendered or self._rendered
+        self._store.restart((*prompt, *answer))
+        self._thumbnails = None
+        self.attention_changed.emit()
+
+    def _on_model(self, info: ModelInfo | None) -> None:
+        self.rereading.cancel()
+        self._prompts.clear()
+        self._pieces.clear()
+        self._asked = ""
+        self._store.clear()
+        self._thumbnails = None
+        self.attention_changed.emit()
+
+
+def put_ids(ids: list[int], records: Sequence[TokenRecord]) -> None:
+    """Put the records' ids at their positions; one that comes again replaces what followed."""
+    for record in records:
+        if record.position <= len(ids):
+            ids[record.position :] = [record.id]

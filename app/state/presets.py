@@ -1,0 +1,182 @@
+"""The sampling in force: a preset and what the person changed from it.
+
+Only the changes are kept, so a preset's values, or the model's own, come through whenever another model is loaded. It
+knows no slider; whoever writes an answer reads `sampling`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QObject, Signal
+
+from app.settings import Settings
+from app.state.workspace import Workspace
+from engine import InvalidValue, ModelInfo, SamplingParams
+
+FOLDER = Path(__file__).resolve().parents[2] / "assets" / "presets"
+MODELS_OWN = "Model's own"
+KEPT = frozenset({"max_new_tokens", "penalty_window", "seed", "stop", "order"})
+"""Choosing a preset or Neutral leaves these as they are, unless the preset names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Named values of some sampling fields. saved: the person's own, so that it can be deleted."""
+
+    name: str
+    description: str = ""
+    sampling: dict[str, Any] = field(default_factory=dict)
+    saved: bool = False
+
+
+class Presets(QObject):
+    """sampling_changed: SamplingParams. presets_changed: another preset is chosen, or one was saved or deleted."""
+
+    sampling_changed = Signal(object)
+    presets_changed = Signal()
+
+    def __init__(self, workspace: Workspace, settings: Settings) -> None:
+        super().__init__()
+        self._settings = settings
+        self._own = workspace.info.defaults if workspace.info else SamplingParams()
+        self._from_model = bool(workspace.info and workspace.info.from_model)
+        self._all = {preset.name: preset for preset in (Preset(MODELS_OWN), *_bundled(), *_saved(settings))}
+        wanted = settings.value("preset") or MODELS_OWN
+        self.name: str = wanted if wanted in self._all else MODELS_OWN
+        self._changes = _valid(settings.value("sampling"))
+        self.sampling: SamplingParams = self.baseline.replace(**self._changes)
+        workspace.model_changed.connect(self._on_model)
+
+    @property
+    def presets(self) -> tuple[Preset, ...]:
+        """The model's own first, then the bundled ones, then the person's."""
+        return tuple(self._all.values())
+
+    @property
+    def preset(self) -> Preset:
+        return self._all[self.name]
+
+    @property
+    def baseline(self) -> SamplingParams:
+        """The chosen preset's values, without the person's changes."""
+        return self._own.replace(**self.preset.sampling)
+
+    @property
+    def description(self) -> str:
+        """The chosen preset in one sentence."""
+        if self.name == MODELS_OWN and not self._from_model:
+            return "The model asks for nothing special, so these are Vitrine's own values."
+        return self.preset.description or ("What the model's makers ask for." if self.name == MODELS_OWN else "")
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything differs from the preset."""
+        return bool(self._changes)
+
+    def changed_from_preset(self, name: str) -> bool:
+        """Whether this field differs from the preset."""
+        return name in self._changes
+
+    def set_sampling(self, sampling: SamplingParams) -> None:
+        """Use these values from the next token on."""
+        baseline = self.baseline.to_dict()
+        self._changes = {key: value for key, value in sampling.to_dict().items() if value != baseline[key]}
+        self._settings.set("sampling", self._changes)
+        self._show()
+
+    def apply(self, name: str) -> None:
+        """Choose a preset; the fields in KEPT stay as they are unless it names them."""
+        kept = KEPT - set(self._all[name].sampling)
+        self._changes = {key: value for key, value in self._changes.items() if key in kept}
+        self._choose(name)
+        self._settings.set("sampling", self._changes)
+        self._show()
+
+    def reset(self, name: str | None = None) -> None:
+        """Back to the preset's value: one field, or all of them."""
+        if name is None:
+            self.set_sampling(self.baseline)
+        else:
+            self.set_sampling(self.sampling.replace(**{name: getattr(self.baseline, name)}))
+
+    def neutral(self) -> None:
+        """Switch every step off: the model's raw distribution at temperature 1."""
+        self.set_sampling(SamplingParams.neutral(**{key: getattr(self.sampling, key) for key in KEPT}))
+
+    def save(self, name: str) -> str:
+        """Keep the values under a name, all but the seed; returns why not, one sentence, or ""."""
+        name = name.strip()
+        if not name:
+            return "Give it a name."
+        if name in self._all and not self._all[name].saved:
+            return f"{name} comes with Vitrine. Choose another name."
+        values = {key: value for key, value in self.sampling.to_dict().items() if key != "seed"}
+        self._all[name] = Preset(name, sampling=values, saved=True)
+        self._store()
+        self._choose(name)
+        self.set_sampling(self.sampling)
+        return ""
+
+    def delete(self, name: str) -> None:
+        """Remove one of the person's presets; the values stay in force."""
+        if not self._all[name].saved:
+            return
+        sampling = self.sampling
+        del self._all[name]
+        self._store()
+        if self.name == name:
+            self._choose(MODELS_OWN)
+            self.set_sampling(sampling)
+        else:
+            self.presets_changed.emit()
+
+    def _choose(self, name: str) -> None:
+        self.name = name
+        self._settings.set("preset", "" if name == MODELS_OWN else name)
+        self.presets_changed.emit()
+
+    def _store(self) -> None:
+        saved = {p.name: {"description": p.description, "sampling": p.sampling} for p in self.presets if p.saved}
+        self._settings.set("presets", saved)
+
+    def _show(self) -> None:
+        self.sampling = self.baseline.replace(**self._changes)
+        self.sampling_changed.emit(self.sampling)
+
+    def _on_model(self, info: ModelInfo | None) -> None:
+        if info is not None:
+            self._own, self._from_model = info.defaults, bool(info.from_model)
+            self._show()
+            self.presets_changed.emit()
+
+
+def _bundled() -> Iterator[Preset]:
+    order = ("balanced", "precise", "creative", "wild", "greedy")
+    files = sorted(FOLDER.glob("*.json"), key=lambda f: order.index(f.stem) if f.stem in order else len(order))
+    for file in files:
+        raw = json.loads(file.read_text("utf-8"))
+        yield Preset(raw["name"], raw["description"], _valid(raw["sampling"]))
+
+
+def _saved(settings: Settings) -> Iterator[Preset]:
+    for name, raw in settings.value("presets").items():
+        if isinstance(raw, dict):
+            yield Preset(name, str(raw.get("description", "")), _valid(raw.get("sampling")), saved=True)
+
+
+def _valid(values: Any) -> dict[str, Any]:
+    """The fields that are known and in range; settings may come from another version."""
+    result: dict[str, Any] = {}
+    for key, value in values.items() if isinstance(values, dict) else ():
+        try:
+            unknown = SamplingParams.from_dict({key: value})[1]
+        except (InvalidValue, TypeError):
+            continue
+        if not unknown:
+            result[key] = value
+    return result
