@@ -69,6 +69,9 @@ class Backups:
             copy_database(source, target)
             for old in self.newest_first()[KEPT:]:
                 old.unlink()
+            for part in self._folder.glob(f"{self._path.stem}-*.part*"):  # of copies that were cut short
+                if not part.name.startswith(target.name):
+                    part.unlink()
 
     def restore(self) -> bool:
         """Put the newest sound backup in the database's place, or nothing where there is none (False)."""

@@ -8,6 +8,7 @@ window read and write beside the first.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -142,7 +143,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[st
 
 def copy_database(source: sqlite3.Connection, target: Path) -> None:
     """Copy all of it into another file, whole or not at all; checked before it takes the name."""
-    part = target.with_name(f"{target.name}.part")
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")  # another window may be copying as well
     for ending in ("", "-journal", "-wal", "-shm"):  # of a copy that was cut short: a journal outlives its file
         Path(f"{part}{ending}").unlink(missing_ok=True)
     with contextlib.closing(sqlite3.connect(part)) as copy:
