@@ -22,6 +22,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.widgets.named import named
+
 Slot = Callable[[], object]
 
 
@@ -109,7 +111,7 @@ class ShortcutSheet(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Keyboard shortcuts")
         self.resize(560, 560)
-        sheet = QWidget(objectName="page")
+        sheet = named(QWidget(), "page")
         grid = QGridLayout(sheet)
         grid.setContentsMargins(16, 8, 16, 16)
         grid.setHorizontalSpacing(24)
@@ -120,12 +122,12 @@ class ShortcutSheet(QDialog):
         for group, words, keys in rows:
             if group != heading:
                 heading = group
-                head = QLabel(group, objectName="heading")
+                head = named(QLabel(group), "heading")
                 grid.addWidget(head, grid.rowCount(), 0, 1, 2)
             line = grid.rowCount()
             text = keys if "/" in keys and " " in keys else QKeySequence(keys).toString(_NATIVE)
             grid.addWidget(QLabel(words), line, 0)
-            grid.addWidget(QLabel(text, objectName="keys"), line, 1, Qt.AlignmentFlag.AlignRight)
+            grid.addWidget(named(QLabel(text), "keys"), line, 1, Qt.AlignmentFlag.AlignRight)
         grid.setRowStretch(grid.rowCount(), 1)
         scroll = QScrollArea(widgetResizable=True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)

@@ -9,7 +9,6 @@ RULES = """
 #chatsPane, #chatList, QMainWindow, QStatusBar, #statusStrip, QMenuBar {{ background: {window}; }}
 QStatusBar {{ border-top: 1px solid {line}; min-height: 30px; }}
 QStatusBar::item {{ border: none; }}
-#chatsPane {{ border-right: 1px solid {line}; }}
 QSplitter::handle {{ background: {line}; }}
 #chatHeader {{ background: {surface}; border-bottom: 1px solid {line}; }}
 #chatHeader QLabel#caption {{ padding-left: 4px; }}
@@ -60,12 +59,15 @@ QPushButton#pill:hover {{ background: {raised}; }}
 QPushButton#newChat {{ background: {surface}; border: 1px solid {line}; border-radius: 6px; min-height: 34px;
     color: {text}; text-align: left; padding: 0 10px; }}
 QPushButton#newChat:hover {{ background: {raised}; }}
+QLineEdit > QToolButton {{ min-width: 0; min-height: 0; border: none; padding: 0; }}
 #chatList {{ border: none; outline: none; }}
 #chatList::item {{ border-radius: 6px; padding: 0 8px; color: {text}; }}
 #chatList::item:disabled {{ color: {muted}; }}
 #chatList::item:hover:enabled {{ background: {raised}; }}
 #chatList::item:selected {{ background: {selection}; color: {text}; }}
 
+QMainWindow > QTabBar {{ qproperty-elideMode: ElideNone; }}
+QMainWindow > QTabBar::tab {{ padding: 6px 7px; font-size: 12px; }}
 #dockTitle {{ background: {window}; border-bottom: 1px solid {line}; }}
 #dockTitleText {{ color: {text}; font-weight: 600; background: transparent; }}
 #paneHolder {{ background: {surface}; }}

@@ -43,7 +43,7 @@ class Window(QMainWindow):
             | QMainWindow.DockOption.AllowNestedDocks
             | QMainWindow.DockOption.AnimatedDocks
         )
-        self.setMinimumSize(480, 400)
+        self.setMinimumSize(600, 400)
         self._state = state
         self._settings = state.settings
         self._seen = False

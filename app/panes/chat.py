@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
 
 from app import theme
 from app.panes.chat_header import ChatHeader
@@ -14,6 +14,7 @@ from app.state import State
 from app.widgets.complete_text import CompleteText
 from app.widgets.composer import Composer
 from app.widgets.highlight import Ink, current_ink
+from app.widgets.named import named, slim_bar
 from app.widgets.notice import Notice
 from app.widgets.transcript import Transcript
 from engine import Chat, Progress, Run, StoredMessage
@@ -31,6 +32,7 @@ class Pane(QWidget):
     def __init__(self, state: State) -> None:
         super().__init__()
         self.setObjectName("chatPane")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._state = state
         self._talk = state.conversation
         self._shown_chat = ""
@@ -47,7 +49,7 @@ class Pane(QWidget):
         self.notice = Notice()
         self.composer = Composer()
         self._reading = _Reading()
-        foot = QWidget(objectName="page")
+        foot = named(QWidget(), "page")
         column = QVBoxLayout()
         column.setContentsMargins(0, 0, 0, 12)
         column.setSpacing(8)
@@ -301,8 +303,8 @@ class _Reading(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setFixedHeight(18)
-        self._words = QLabel(objectName="caption")
-        self._bar = QProgressBar(textVisible=False, maximumWidth=160, maximumHeight=4)
+        self._words = named(QLabel(), "caption")
+        self._bar = slim_bar("Progress", 160)
         row = QHBoxLayout(self)
         row.setContentsMargins(2, 0, 2, 0)
         row.addWidget(self._words)

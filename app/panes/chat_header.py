@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QVBoxLayout
 
 from app import theme
 from app.state import State
+from app.widgets.named import named, toggle_button
 from engine import Chat, ModelInfo, Progress
 
+ROOMY = 520  # pixels: narrower, words give way to icons
 WHY_COMPLETE = "{name} has no chat template: it continues text, it does not take turns."
 
 
@@ -21,26 +24,27 @@ class ChatHeader(QFrame):
         super().__init__()
         self.setObjectName("chatHeader")
         self._state = state
-        self._model = QPushButton(objectName="modelName")
+        self._name = ""
+        self._model = named(QPushButton(), "modelName")
         self._model.setIconSize(QSize(16, 16))
         self._model.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
         self._model.setToolTip("Choose a model")
         self._model.clicked.connect(self.models_wanted)
-        self._system_button = QPushButton("System prompt", objectName="systemButton", checkable=True)
+        self._system_button = toggle_button("systemButton", " System prompt")
         self._system_button.setIconSize(QSize(16, 16))
         self._system_button.setToolTip("What the model is told first")
         self._system_button.toggled.connect(self._on_fold)
-        self.chat_button = QPushButton("Chat", objectName="segmentLeft", checkable=True)
-        self.complete_button = QPushButton("Complete", objectName="segmentRight", checkable=True)
+        self.chat_button = toggle_button("segmentLeft", "Chat")
+        self.complete_button = toggle_button("segmentRight", "Complete")
         self.chat_button.setToolTip("Take turns, in the model's own format")
         self.complete_button.setToolTip("Continue one text")
         self.chat_button.clicked.connect(lambda: self._ask_mode("chat"))
         self.complete_button.clicked.connect(lambda: self._ask_mode("complete"))
         for button in (self._model, self._system_button, self.chat_button, self.complete_button):
             button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            button.setAccessibleName(button.text())
-        self._why = QLabel(objectName="caption", wordWrap=True)
-        self._system = QPlainTextEdit(objectName="systemText", tabChangesFocus=True)
+            button.setAccessibleName(button.text().strip())
+        self._why = named(QLabel(wordWrap=True), "caption")
+        self._system = named(QPlainTextEdit(tabChangesFocus=True), "systemText")
         self._system.setAccessibleName("System prompt")
         self._system.setPlaceholderText("Told to the model first. It counts from the next answer on.")
         self._system.setFixedHeight(84)
@@ -78,7 +82,7 @@ class ChatHeader(QFrame):
         self.chat_button.setChecked(not complete)
         self.complete_button.setChecked(complete)
         self._system_button.setVisible(not complete)
-        self._system_button.setText("System prompt" if not chat.system.strip() else "System prompt, set")
+        self._fit()
         if chat.system != self._system.toPlainText():
             self._system.blockSignals(True)
             self._system.setPlainText(chat.system)
@@ -87,8 +91,9 @@ class ChatHeader(QFrame):
         self._explain()
 
     def _show_model(self, info: ModelInfo | None) -> None:
-        self._model.setText(info.name if info else "No model")
-        self._model.setAccessibleName(f"Model: {self._model.text()}")
+        self._name = info.name if info else "No model"
+        self._model.setAccessibleName(f"Model: {self._name}")
+        self._fit()
         self.chat_button.setEnabled(info is None or info.chat_template)
         self._explain()
 
@@ -96,7 +101,8 @@ class ChatHeader(QFrame):
         if progress is None:
             self._show_model(self._state.workspace.info)
         elif self._state.workspace.info is None:
-            self._model.setText("Loading the model")
+            self._name = "Loading the model"
+            self._fit()
 
     def _explain(self) -> None:
         info = self._state.workspace.info
@@ -106,6 +112,20 @@ class ChatHeader(QFrame):
 
     def _on_fold(self, shown: bool) -> None:
         self._system.setVisible(shown and self._state.conversation.chat.mode != "complete")
+
+    def _fit(self) -> None:
+        """In a narrow chat the system prompt is an icon, and a long name is cut."""
+        told = bool(self._state.conversation.chat.system.strip())
+        words = " System prompt, set" if told else " System prompt"
+        self._system_button.setText(words if self.width() >= ROOMY else "")
+        self._system_button.setAccessibleName(words.strip())
+        room = self.width() - (390 if self.width() >= ROOMY else 270)
+        metrics = self._model.fontMetrics()
+        self._model.setText(metrics.elidedText(self._name, Qt.TextElideMode.ElideRight, max(60, room)))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
 
     def _show_icons(self, *_: object) -> None:
         self._model.setIcon(theme.icon("chevron-down", 16, "muted"))

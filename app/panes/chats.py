@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.state import State
+from app.widgets.named import named
 
 NAME = "chats"
 TITLE = "Chats"
@@ -33,14 +34,16 @@ class Pane(QWidget):
     def __init__(self, state: State) -> None:
         super().__init__()
         self.setObjectName("chatsPane")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._state = state
         self._filling = False
-        self._new = QPushButton("New chat", objectName="newChat")
+        self._new = named(QPushButton("New chat"), "newChat")
         self._new.setIconSize(QSize(16, 16))
         self._new.setAccessibleName("New chat")
         self._new.setToolTip("New chat (Ctrl+N)")
         self._new.clicked.connect(state.conversation.new_chat)
         self.search = QLineEdit(placeholderText="Search titles", clearButtonEnabled=True)
+        self.search.setFixedHeight(32)
         self.search.setAccessibleName("Search chats by title")
         self._lens = self.search.addAction(theme.icon("search"), QLineEdit.ActionPosition.LeadingPosition)
         self._pause = QTimer(self, singleShot=True, interval=150)
@@ -51,7 +54,7 @@ class Pane(QWidget):
         self.list.currentItemChanged.connect(self._on_current)
         self.list.itemChanged.connect(self._on_renamed)
         self.list.customContextMenuRequested.connect(self._show_menu)
-        self._empty = QLabel("Chats appear here as soon as you write.", objectName="caption", wordWrap=True)
+        self._empty = named(QLabel("Chats appear here as soon as you write.", wordWrap=True), "caption")
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 12, 12, 12)
         column.setSpacing(8)
@@ -115,7 +118,7 @@ class Pane(QWidget):
         if rows:
             self.list.setCurrentRow(rows[0])
         else:
-            self.list.setCurrentItem(None)  # type: ignore[arg-type]
+            self.list.setCurrentRow(-1)
         self._filling = False
 
     def _on_current(self, item: QListWidgetItem | None, _: QListWidgetItem | None) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QToolButton
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel
 
 from app import theme
 from app.state import State
+from app.widgets.named import named, quiet_button, slim_bar
 from engine import ModelInfo, Progress, Stats
 
 NAME = "status"
@@ -17,18 +18,13 @@ class Pane(QFrame):
         super().__init__()
         self.setObjectName("statusStrip")
         self._state = state
-        self._model = QLabel(objectName="caption")
-        self._loading = QProgressBar(textVisible=False, maximumWidth=140, maximumHeight=4)
-        self._loading.setAccessibleName("Loading the model")
-        self._cancel = QToolButton(toolTip="Cancel loading", autoRaise=True)
-        self._cancel.setProperty("kind", "quiet")
-        self._cancel.setAccessibleName("Cancel loading")
-        self._cancel.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self._model = named(QLabel(), "caption")
+        self._loading = slim_bar("Loading the model", 140)
+        self._cancel = quiet_button("cancelLoad", "Cancel loading", 24)
         self._cancel.clicked.connect(state.workspace.cancel_load)
-        self._used = QLabel(objectName="caption")
-        self._context = QProgressBar(textVisible=False, maximumWidth=120, maximumHeight=6)
-        self._context.setAccessibleName("Context used")
-        self._speed = QLabel(objectName="caption")
+        self._used = named(QLabel(), "caption")
+        self._context = slim_bar("Context used", 120)
+        self._speed = named(QLabel(), "caption")
         self._speed.setMinimumWidth(76)
         self._speed.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         row = QHBoxLayout(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent, QTextCursor
 from PySide6.QtWidgets import (
     QFrame,
@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.widgets.highlight import Ink
+from app.widgets.named import named, quiet_button
 from app.widgets.token_strip import TokenStrip
 from engine import TokenRecord
 
@@ -55,10 +56,11 @@ class CompleteText(QWidget):
     def __init__(self, ink: Ink) -> None:
         super().__init__()
         self.setObjectName("page")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._ink = ink
         self._any = False
         self._versions = (1, 1)
-        self.editor = _Editor(objectName="completeText", tabChangesFocus=True)
+        self.editor = named(_Editor(tabChangesFocus=True), "completeText")
         self.editor.setAccessibleName("Text to continue")
         self.editor.setPlaceholderText("Write the beginning of a text. The model continues at its end.")
         self.editor.setFrameShape(QFrame.Shape.NoFrame)
@@ -66,24 +68,19 @@ class CompleteText(QWidget):
         self.editor.textChanged.connect(lambda: self.edited.emit(self.text))
         self.editor.submitted.connect(self.submitted)
         self.strip: TokenStrip | None = None
-        self._strip_page = QScrollArea(widgetResizable=True, objectName="transcript")
+        self._strip_page = named(QScrollArea(widgetResizable=True), "transcript")
         self._strip_page.setFrameShape(QFrame.Shape.NoFrame)
         self._strip_page.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._pages = QStackedWidget()
         self._pages.addWidget(self.editor)
         self._pages.addWidget(self._strip_page)
-        self._label = QLabel(objectName="caption")
+        self._label = named(QLabel(), "caption")
         bar = QHBoxLayout()
         bar.setSpacing(2)
         self._buttons: dict[str, QToolButton] = {}
         for name, icon, words in BUTTONS:
-            button = QToolButton(objectName=f"text-{name}", toolTip=words, autoRaise=True)
-            button.setProperty("kind", "quiet")
-            button.setAccessibleName(words)
+            button = quiet_button(f"text-{name}", words)
             button.setProperty("icon_name", icon)
-            button.setIconSize(QSize(16, 16))
-            button.setFixedSize(28, 28)
-            button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             button.setProperty("action", name)
             button.clicked.connect(self._on_button)
             self._buttons[name] = button
@@ -158,7 +155,7 @@ class CompleteText(QWidget):
         if self.strip is None:
             self.strip = TokenStrip(self._ink)
             self.strip.focused.connect(self.token_chosen)
-            holder = QWidget(objectName="page")
+            holder = named(QWidget(), "page")
             column = QVBoxLayout(holder)
             column.setContentsMargins(0, 0, 8, 0)
             column.addWidget(self.strip)

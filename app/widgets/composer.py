@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPlainTextEdit, QPushButton, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QWidget
 
 from app import theme
+from app.widgets.named import named
 
 MOST_LINES = 8
 
@@ -48,7 +49,7 @@ class Composer(QFrame):
         super().__init__(parent)
         self.setObjectName("composer")
         self._answering = False
-        self.editor = Editor(objectName="composerText", tabChangesFocus=True)
+        self.editor = named(Editor(tabChangesFocus=True), "composerText")
         self.editor.setAccessibleName("Message")
         self.editor.setPlaceholderText("Write a message")
         self.editor.setFrameShape(QFrame.Shape.NoFrame)
@@ -57,7 +58,9 @@ class Composer(QFrame):
         self.editor.document().setDocumentMargin(0)
         self.editor.textChanged.connect(self._on_text)
         self.editor.submitted.connect(self._submit)
-        self.button = QPushButton(objectName="primary")
+        self._hint = named(QLabel("Ctrl+Enter continues at the end of the text."), "caption")
+        self._hint.hide()
+        self.button = named(QPushButton(), "primary")
         self.button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.button.setIconSize(QSize(16, 16))
         self.button.setFixedHeight(36)
@@ -66,6 +69,7 @@ class Composer(QFrame):
         row = QHBoxLayout(self)
         row.setContentsMargins(14, 8, 8, 8)
         row.setSpacing(8)
+        row.addWidget(self._hint, 1)
         row.addWidget(self.editor, 1, Qt.AlignmentFlag.AlignVCenter)
         row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignBottom)
         self.editor.document().documentLayout().documentSizeChanged.connect(self._fit)
@@ -89,7 +93,7 @@ class Composer(QFrame):
     def set_answering(self, answering: bool) -> None:
         """Stop in Send's place while the model writes."""
         self._answering = answering
-        self.button.setText("Stop" if answering else "Send")
+        self.button.setText(" Stop" if answering else " Send")
         self.button.setAccessibleName("Stop the answer" if answering else "Send the message")
         self.button.setToolTip("Stop (Esc)" if answering else "Send (Enter)")
         self._enable()
@@ -97,17 +101,19 @@ class Composer(QFrame):
     def show_stopping(self) -> None:
         """Stop was asked for; the answer ends within a token or a layer."""
         if self._answering:
-            self.button.setText("Stopping")
+            self.button.setText(" Stopping")
             self.button.setEnabled(False)
 
     def set_continuing(self, continuing: bool) -> None:
         """Complete mode: the text is edited elsewhere, only the button is left."""
         self.editor.setVisible(not continuing)
+        self._hint.setVisible(continuing)
         self._enable(always=continuing)
 
     def _enable(self, always: bool = False) -> None:
         self.button.setEnabled(always or self._answering or bool(self.text.strip()) or self.editor.isHidden())
-        self.button.setIcon(theme.icon("square" if self._answering else "send", 16, "on_accent"))
+        ink = "on_accent" if self.button.isEnabled() else "muted"
+        self.button.setIcon(theme.icon("square" if self._answering else "send", 16, ink))
 
     def _submit(self) -> None:
         if not self._answering and self.text.strip():

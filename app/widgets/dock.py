@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDockWidget, QFrame, QHBoxLayout, QLabel, QToolButton, QWidget
+from PySide6.QtWidgets import QDockWidget, QFrame, QHBoxLayout, QLabel, QWidget
 
 from app import theme
+from app.widgets.named import named, quiet_button
 
 
 class Dock(QDockWidget):
@@ -20,7 +21,8 @@ class Dock(QDockWidget):
         self._awake = False
         self._bar = TitleBar(title, self)
         self.setTitleBarWidget(self._bar)
-        self.setWidget(QFrame(objectName="paneHolder"))
+        self.setWidget(named(QFrame(), "paneHolder"))
+        self.setMinimumWidth(280)
         self.visibilityChanged.connect(self._on_visible)
 
     def wake(self) -> None:
@@ -53,7 +55,7 @@ class TitleBar(QFrame):
         self.setObjectName("dockTitle")
         self._dock = dock
         self.setFixedHeight(34)
-        label = QLabel(title, objectName="dockTitleText")
+        label = named(QLabel(title), "dockTitleText")
         label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 0, 4, 0)
@@ -61,15 +63,11 @@ class TitleBar(QFrame):
         row.addWidget(label, 1)
         self._buttons = []
         for icon, words, slot in (
-            ("layers", f"Tear off {title}", self._float),
+            ("panel-right", f"Tear off {title}", self._float),
             ("x", f"Close {title}", dock.close),
         ):
-            button = QToolButton(toolTip=words, autoRaise=True)
-            button.setProperty("kind", "quiet")
+            button = quiet_button(f"dock-{icon}", words)
             button.setProperty("icon_name", icon)
-            button.setAccessibleName(words)
-            button.setFixedSize(28, 28)
-            button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             button.clicked.connect(slot)
             self._buttons.append(button)
             row.addWidget(button)

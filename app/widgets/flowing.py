@@ -18,13 +18,14 @@ class FlowingText(QTextBrowser):
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setTabChangesFocus(True)
+        self.setMinimumWidth(40)
         self.setUndoRedoEnabled(False)
         self.viewport().setAutoFillBackground(False)
         self.document().setDocumentMargin(0)
         self.document().documentLayout().documentSizeChanged.connect(self._fit)
         self._height = 0
 
-    def loadResource(self, kind: int, name: object) -> None:  # type: ignore[override]
+    def loadResource(self, kind: int, name: object) -> None:
         """Nothing in an answer may read a file or reach the network."""
         return None
 

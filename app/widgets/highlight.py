@@ -14,6 +14,7 @@ from PySide6.QtGui import QColor, QFont, QTextCharFormat
 
 from app import theme
 
+LIGATURES = ("calt", "liga")  # off: "->" must not be drawn as an arrow that nobody wrote
 LONGEST_COLOURED = 20_000  # characters; longer code stays plain, so that drawing it never stalls the window
 
 
@@ -37,30 +38,28 @@ class Ink:
         return self._format(self.text, self.family, self.size)
 
     def code_format(self) -> QTextCharFormat:
-        form = self._format(self.text, self.mono, self.size - 1)
-        form.setFontFixedPitch(True)
-        # Any spacing at all switches ligatures off: "->" must not be drawn as an arrow that nobody wrote.
-        form.setFontLetterSpacingType(QFont.SpacingType.AbsoluteSpacing)
-        form.setFontLetterSpacing(0.01)
-        return form
+        return self._format(self.text, self.mono, self.size - 1)
 
     def caption_format(self) -> QTextCharFormat:
         return self._format(self.muted, self.family, 12)
 
     def _format(self, color: QColor, family: str, size: int) -> QTextCharFormat:
+        font = QFont(family)
+        font.setPixelSize(size)
+        for ligature in LIGATURES:
+            font.setFeature(QFont.Tag(ligature), 0)
         form = QTextCharFormat()
+        form.setFont(font, QTextCharFormat.FontPropertiesInheritanceBehavior.FontPropertiesSpecifiedOnly)
         form.setForeground(color)
-        form.setFontFamilies([family])
-        form.setProperty(QTextCharFormat.Property.FontPixelSize, size)
         return form
 
 
 def current_ink(size: int) -> Ink:
     """The theme's inks, for text of this size in pixels."""
     now = theme.current()
-    names = ("text", "muted", "accent", "raised", "line", "good", "warning")
-    colors = {name: QColor(getattr(now, name)) for name in names}
-    return Ink(**colors, family=theme.text_family(), mono=theme.mono_family(), size=size)
+    colors = (now.text, now.muted, now.accent, now.raised, now.line, now.good, now.warning)
+    text, muted, accent, raised, line, good, warning = map(QColor, colors)
+    return Ink(text, muted, accent, raised, line, good, warning, theme.text_family(), theme.mono_family(), size)
 
 
 def code_formats(code: str, language: str, ink: Ink) -> Iterator[tuple[str, QTextCharFormat]]:

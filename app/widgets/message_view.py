@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QObject, QRectF, Qt, QUrl, Signal
-from PySide6.QtGui import QColor, QDesktopServices, QEnterEvent, QGuiApplication, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtGui import (
+    QColor,
+    QDesktopServices,
+    QEnterEvent,
+    QGuiApplication,
+    QPainter,
+    QPaintEvent,
+    QResizeEvent,
+    QTextBlockFormat,
+)
 from PySide6.QtWidgets import (
     QApplication,
     QFrame,
@@ -27,6 +36,7 @@ from app import theme
 from app.widgets.flowing import FlowingText
 from app.widgets.highlight import Ink
 from app.widgets.markdown import MarkdownDocument
+from app.widgets.named import named, quiet_button
 from app.widgets.token_strip import TokenStrip
 from engine import StoredMessage, TokenRecord
 
@@ -71,20 +81,20 @@ class MessageView(QFrame):
             Qt.TextInteractionFlag.TextBrowserInteraction | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
         self.text.anchorClicked.connect(self._on_link)
-        self._turn = QFrame(objectName="answerTurn" if self._answer else "userTurn")
+        self._turn = named(QFrame(), "answerTurn" if self._answer else "userTurn")
         turn = QVBoxLayout(self._turn)
-        turn.setContentsMargins(*((0, 0, 0, 0) if self._answer else (14, 10, 14, 10)))
+        turn.setContentsMargins(*((0, 0, 0, 0) if self._answer else (14, 11, 14, 4)))
         turn.addWidget(self.text)
         row = QHBoxLayout()
         if not self._answer:
             row.addStretch(1)
-        row.addWidget(self._turn, 1000 if self._answer else 0)
+        row.addWidget(self._turn, 1000)
         self._foot = QHBoxLayout()
         self._foot.setContentsMargins(0, 0, 0, 0)
         self._foot.setSpacing(2)
         self._switch = _VersionSwitch(versions)
         self._switch.step.connect(lambda step: self.asked.emit("next" if step > 0 else "previous", self.message.id))
-        self._note = QLabel(objectName="caption")
+        self._note = named(QLabel(), "caption")
         self._foot.addWidget(self._switch)
         self._foot.addWidget(self._note)
         self._foot.addStretch(1) if self._answer else self._foot.insertStretch(0, 1)
@@ -163,6 +173,9 @@ class MessageView(QFrame):
         else:
             self.text.document().setPlainText("")
             cursor = self.text.textCursor()
+            form = QTextBlockFormat()
+            form.setLineHeight(self._ink.line_height, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
+            cursor.setBlockFormat(form)
             cursor.insertText(self.message.text, self._ink.text_format())
         self._fit_bubble()
 
@@ -179,7 +192,7 @@ class MessageView(QFrame):
             document.setTextWidth(-1)
             wanted = int(document.idealWidth()) + 30
             document.deleteLater()
-            self._turn.setFixedWidth(max(60, min(wanted, int(self.width() * BUBBLE))))
+            self._turn.setMaximumWidth(max(60, min(wanted, int(self.width() * BUBBLE))))
 
     # --- editing ------------------------------------------------------------------------------------------------------
 
@@ -215,12 +228,8 @@ class MessageView(QFrame):
         for name, icon, words, roles in ACTIONS:
             if self.message.role not in roles:
                 continue
-            button = QToolButton(objectName=f"action-{name}", toolTip=words, autoRaise=True)
-            button.setProperty("kind", "quiet")
-            button.setAccessibleName(words)
+            button = quiet_button(f"action-{name}", words)
             button.setIcon(theme.icon(icon, 16, "muted"))
-            button.setFixedSize(28, 28)
-            button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             button.setProperty("action", name)
             button.clicked.connect(self._on_action)
             row.addWidget(button)
@@ -290,15 +299,11 @@ class _VersionSwitch(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
-        self._label = QLabel(objectName="caption")
+        self._label = named(QLabel(), "caption")
         self._buttons = []
         for icon, words, step in (("chevron-left", "Version before", -1), ("chevron-right", "Version after", 1)):
-            button = QToolButton(toolTip=words, autoRaise=True)
-            button.setProperty("kind", "quiet")
-            button.setAccessibleName(words)
+            button = quiet_button(icon, words)
             button.setIcon(theme.icon(icon, 16, "muted"))
-            button.setFixedSize(28, 28)
-            button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             button.setProperty("step", step)
             button.clicked.connect(self._on_click)
             self._buttons.append(button)
@@ -326,7 +331,7 @@ class _Edit(QWidget):
     def __init__(self, text: str, primary: str, can_save: bool) -> None:
         super().__init__()
         self._answers = can_save
-        self._text = QPlainTextEdit(text, objectName="messageEdit", tabChangesFocus=True)
+        self._text = named(QPlainTextEdit(text, tabChangesFocus=True), "messageEdit")
         self._text.setAccessibleName("Edit the message")
         self._text.setFixedHeight(max(72, min(320, (text.count("\n") + len(text) // 70 + 2) * 24)))
         self._text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -339,7 +344,7 @@ class _Edit(QWidget):
         ):
             if name == "editSave" and not can_save:
                 continue
-            button = QPushButton(words, objectName=name)
+            button = named(QPushButton(words), name)
             button.setAccessibleName(words)
             button.clicked.connect(slot)
             row.addWidget(button)

@@ -12,12 +12,12 @@ from PySide6.QtWidgets import (
     QLabel,
     QPlainTextEdit,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from app import theme
+from app.widgets.named import named, quiet_button, toggle_button
 
 
 class Notice(QFrame):
@@ -33,19 +33,18 @@ class Notice(QFrame):
         self._text.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
-        self._action = QPushButton(objectName="noticeAction")
+        self._action = named(QPushButton(), "noticeAction")
         self._action.clicked.connect(self._on_action)
-        self._fold = QPushButton("Details", objectName="noticeDetails", checkable=True)
+        self._fold = toggle_button("noticeDetails", "Details")
         self._fold.setAccessibleName("Show details")
         self._fold.toggled.connect(self._on_fold)
-        self._close = QToolButton(objectName="noticeClose", toolTip="Dismiss", autoRaise=True)
-        self._close.setAccessibleName("Dismiss")
+        self._close = quiet_button("noticeClose", "Dismiss")
         self._close.setIcon(theme.icon("x"))
         self._close.clicked.connect(self.hide)
-        self._details = QPlainTextEdit(objectName="noticeText", readOnly=True)
+        self._details = named(QPlainTextEdit(readOnly=True), "noticeText")
         self._details.setAccessibleName("Details of the error")
         self._details.setFixedHeight(120)
-        self._copy = QPushButton("Copy details", objectName="noticeCopy")
+        self._copy = named(QPushButton("Copy details"), "noticeCopy")
         self._copy.clicked.connect(self._on_copy)
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)

@@ -24,11 +24,12 @@ from PySide6.QtGui import (
     QTextCharFormat,
     QTextCursor,
 )
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QTextEdit, QVBoxLayout, QWidget
 
 from app import theme
 from app.widgets.flowing import FlowingText
 from app.widgets.highlight import Ink
+from app.widgets.named import named
 from engine import TokenRecord
 
 MARKS = str.maketrans({"\n": "↵\n", "\t": "⇥\t"})
@@ -50,7 +51,7 @@ class TokenText(FlowingText):
         self._records: list[TokenRecord] = []
         self._index = -1
 
-    def append(self, records: Sequence[TokenRecord]) -> None:
+    def add_tokens(self, records: Sequence[TokenRecord]) -> None:
         cursor = QTextCursor(self.document())
         cursor.beginEditBlock()
         cursor.movePosition(QTextCursor.MoveOperation.End)
@@ -80,11 +81,11 @@ class TokenText(FlowingText):
             cursor = QTextCursor(self.document())
             cursor.setPosition(self._starts[index])
             cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
-            selection.cursor = cursor  # type: ignore[attr-defined]
+            selection.cursor = cursor
             form = QTextCharFormat()
             form.setBackground(QColor(theme.current().accent))
             form.setForeground(QColor(theme.current().on_accent))
-            selection.format = form  # type: ignore[attr-defined]
+            selection.format = form
             selections.append(selection)
         self.setExtraSelections(selections)
 
@@ -127,8 +128,9 @@ class TokenStrip(QWidget):
         self._records: list[TokenRecord] = []
         self.text = TokenText(ink)
         self.text.focused.connect(self.focused)
-        self._readout = QLabel("Click a token, or use the arrow keys.", objectName="caption")
+        self._readout = named(QLabel("Click a token, or use the arrow keys."), "caption")
         self._readout.setAccessibleName("The token in focus")
+        self._readout.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         row = QHBoxLayout()
         row.addWidget(self._readout, 1)
         row.addWidget(_Legend())
@@ -144,7 +146,7 @@ class TokenStrip(QWidget):
 
     def append(self, records: Sequence[TokenRecord]) -> None:
         self._records.extend(records)
-        self.text.append(records)
+        self.text.add_tokens(records)
 
     def set(self, records: Sequence[TokenRecord]) -> None:
         self._records.clear()
@@ -194,5 +196,6 @@ def table(records: Sequence[TokenRecord]) -> str:
 
 def _light(color: QColor) -> bool:
     """Whether dark ink reads better on it (WCAG relative luminance)."""
-    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color.getRgbF()[:3]]
-    return 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2] > 0.18
+    channels = (color.redF(), color.greenF(), color.blueF())
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18

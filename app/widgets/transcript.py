@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QPushButton, QS
 from app import theme
 from app.widgets.highlight import Ink
 from app.widgets.message_view import MARGIN, MessageView
+from app.widgets.named import named
 from engine import StoredMessage
 
 FIRST_BATCH = 24
@@ -49,16 +50,16 @@ class Transcript(QScrollArea):
         self._column = QWidget()
         self._rows = QVBoxLayout(self._column)
         self._rows.setContentsMargins(0, 24, 0, 16)
-        self._rows.setSpacing(8)
+        self._rows.setSpacing(4)
         self._rows.addStretch(1)
-        page = QWidget(objectName="page")
+        page = named(QWidget(), "page")
         row = QHBoxLayout(page)
         row.setContentsMargins(24, 0, 24, 0)
         row.addStretch(1)
         row.addWidget(self._column, 1000)
         row.addStretch(1)
         self.setWidget(page)
-        self._pill = QPushButton("Jump to latest", self, objectName="pill")
+        self._pill = named(QPushButton("Jump to latest", self), "pill")
         self._pill.setIcon(theme.icon("arrow-down"))
         self._pill.setIconSize(QSize(16, 16))
         self._pill.setAccessibleName("Jump to latest")
