@@ -206,8 +206,8 @@ class LoadParams(Params):
         help="Processor threads for the model. 0 measures and chooses.",
     )
     precision: str = param(
-        "auto", choices=("auto", "fp32", "bf16", "fp16"), label="Precision", group="Load",
-        help="The numbers' format in memory. Auto keeps the file's own.",
+        "auto", choices=("auto", "fast", "fp32", "bf16", "fp16"), label="Precision", group="Load",
+        help="The numbers' format in memory. Auto keeps the file's own, fast is what this machine computes quickest.",
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from engine.errors import BadModelFiles, Cancelled, EngineError
-from engine.loading import threads
+from engine.loading import memory, threads
 from engine.loading.files import DOWNLOAD_AGAIN, described, model_folder, read_json, read_optional
 from engine.loading.safetensors import Weights, listed
 from engine.models import family
@@ -64,7 +64,7 @@ def load(
     eos_ids = _eos_ids(raw, generation)
     device = _device(params.device)
     weights = Weights(folder)
-    precision = weights.precision if params.precision == "auto" else params.precision
+    precision = _precision(params.precision, weights, device)
     with torch.device("meta"):
         model: Decoder = module.Model(config)
     names = _matched(model, weights, folder)
@@ -99,6 +99,23 @@ def load(
         generation=generation,
         eos_ids=eos_ids,
     )
+
+
+def _precision(wanted: str, weights: Weights, device: str) -> str:
+    """Auto is the file's own. Fast is that too, unless the processor has no instructions for 16 bits (measured: such
+    a one reads a prompt 7 times slower in bf16 than in fp32) and the memory holds twice the bytes."""
+    if wanted not in ("auto", "fast"):
+        return wanted
+    own = weights.precision
+    if wanted == "auto" or device != "cpu" or own == "fp32" or (own == "bf16" and _computes_bf16()):
+        return own
+    free = memory.available()
+    room = free is None or 2.2 * sum(entry.nbytes for entry in weights.entries.values()) < free
+    return "fp32" if room else own
+
+
+def _computes_bf16() -> bool:
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _matched(model: Decoder, weights: Weights, folder: Path) -> dict[str, str]:
