@@ -43,6 +43,7 @@ QPushButton#primary:disabled {{ background: {line}; border-color: {line}; color:
 
 QToolButton[kind="quiet"]:checked {{ background: {selection}; }}
 QLabel#caption {{ color: {muted}; font-size: 12px; background: transparent; }}
+QLabel#welcomeText {{ color: {muted}; font-size: 15px; }}
 QLabel#heading {{ color: {text}; font-weight: 600; padding-top: 12px; }}
 QLabel#keys {{ color: {muted}; }}
 QPushButton#pill {{ background: {surface}; color: {text}; border: 1px solid {line}; border-radius: 16px;

@@ -17,6 +17,7 @@ from app.widgets.highlight import Ink, current_ink
 from app.widgets.named import named, slim_bar
 from app.widgets.notice import Notice
 from app.widgets.transcript import Transcript
+from app.widgets.welcome import Welcome
 from engine import Chat, Progress, Run, StoredMessage
 
 NAME = "chat"
@@ -46,6 +47,8 @@ class Pane(QWidget):
         self._pages = QStackedWidget()
         self._pages.addWidget(self.transcript)
         self._pages.addWidget(self.text)
+        self._welcome = Welcome()
+        self._pages.addWidget(self._welcome)
         self.notice = Notice()
         self.composer = Composer()
         self._reading = _Reading()
@@ -73,6 +76,7 @@ class Pane(QWidget):
         self._set_ink(ink)
         self._on_chat(self._talk.chat)
         self._on_path()
+        self._greet()
         self.composer.set_text(self._talk.draft)
 
     def _connect(self) -> None:
@@ -92,6 +96,8 @@ class Pane(QWidget):
         self._state.workspace.failed.connect(self.notice.fail)
         self._state.workspace.load_failed.connect(self._on_load_failed)
         self._state.settings.changed.connect(self._on_setting)
+        self._state.workspace.model_changed.connect(self._greet)
+        self._state.workspace.loading_changed.connect(self._greet)
         theme.theme_changed.connect(self._on_theme)
         self.composer.submitted.connect(self.send)
         self.composer.stopped.connect(talk.stop)
@@ -181,11 +187,26 @@ class Pane(QWidget):
     # --- what the state says ------------------------------------------------------------------------------------------
 
     def _on_chat(self, chat: Chat) -> None:
-        complete = chat.mode == "complete"
-        self._pages.setCurrentWidget(self.text if complete else self.transcript)
-        self.composer.set_continuing(complete)
+        self.composer.set_continuing(chat.mode == "complete")
+        self._choose_page()
         if chat.id != self._shown_chat:
             self.notice.hide()
+
+    def _choose_page(self) -> None:
+        if self._talk.chat.mode == "complete":
+            self._pages.setCurrentWidget(self.text)
+        else:
+            self._pages.setCurrentWidget(self.transcript if self._talk.path else self._welcome)
+
+    def _greet(self, *_: object) -> None:
+        """An empty chat says who is here."""
+        info = self._state.workspace.info
+        if info is not None:
+            self._welcome.say(info.name, f"{info.note} Write below; Enter sends.".strip())
+        elif self._state.workspace.loading is not None:
+            self._welcome.say("Loading the model", "You can write already; the answer comes when it is ready.")
+        else:
+            self._welcome.say("No model is loaded", "Choose one in the Models pane, or drop a model folder there.")
 
     def _on_path(self) -> None:
         talk = self._talk
@@ -196,6 +217,7 @@ class Pane(QWidget):
             self._text_tokens_shown = False
         path: list[StoredMessage] = [] if talk.chat.mode == "complete" else [talk.message(m.id) for m in talk.path]
         self.transcript.show_messages(path, talk.versions, fresh)
+        self._choose_page()
         self._tokens_of &= {message.id for message in path}
         self._show_complete()
 

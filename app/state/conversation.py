@@ -77,7 +77,7 @@ class Conversation(QObject):
         self.chat: Chat = library.new()
         self.tree = Tree()
         self.draft = ""
-        self.path: list[StoredMessage] = []
+        self._leaf = ""
         self._draft_timer = QTimer(self, singleShot=True, interval=DRAFT_DELAY)
         self._draft_timer.timeout.connect(self._store_draft)
         workspace.model_changed.connect(self._on_model)
@@ -86,6 +86,11 @@ class Conversation(QObject):
         library.deleted.connect(self._on_chat_deleted)
 
     # --- what is shown ------------------------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> list[StoredMessage]:
+        """The messages shown, first to last; one being written as it was when its run began."""
+        return self.tree.path(self._leaf)
 
     @property
     def answering(self) -> Run | None:
@@ -161,7 +166,7 @@ class Conversation(QObject):
 
     def _go_to(self, leaf: str, keep: bool = True) -> None:
         """Show the branch that ends in this message, and remember it."""
-        self.path = self.tree.path(leaf)
+        self._leaf = leaf
         self.path_changed.emit()
         if keep:
             self._change_row(leaf=leaf)
@@ -177,7 +182,7 @@ class Conversation(QObject):
             return False
         self._draft_timer.stop()
         self.draft = ""
-        leaf = self.path[-1].id if self.path else ""
+        leaf = self._leaf
         changes: dict[str, Any] = {"updated": time.time(), "draft": "", "model": self._model_name()}
         if not self.chat.title:
             changes["title"] = title_of(text)
@@ -233,7 +238,7 @@ class Conversation(QObject):
     def _write(self, message: StoredMessage, prompt: Prompt, sent: str = "") -> None:
         """Start an answer into this message. sent: what goes back to the composer if not a word comes."""
         before = self.tree.get(message.id)
-        leaf = self.path[-1].id if self.path else ""
+        leaf = self._leaf
         chat = self.chat.id
         command = Generate(prompt, self._presets.sampling, self._captures.capture_params())
         answer = Answer(self._workspace, message, command)
@@ -307,7 +312,6 @@ class Conversation(QObject):
         if message.role == "user" and not answer:
             changed = dataclasses.replace(message, text=text)
             self._put(changed)
-            self.path = self.tree.path(self.path[-1].id)
             self.message_changed.emit(key)
             return
         version = self._make(message.role, text, message.parent)
@@ -324,7 +328,7 @@ class Conversation(QObject):
         message = self.tree[key]
         removed = [self.tree[k] for k in self.tree.below(key)]
         others = [m.id for m in self.tree.siblings(key) if m.id != key]
-        self._removed = (self.path[-1].id, removed)
+        self._removed = (self._leaf, removed)
         self.tree.remove([m.id for m in reversed(removed)])
         self._workspace.submit(DeleteMessages(tuple(m.id for m in removed)))
         self._go_to(self.tree.newest_leaf(others[-1]) if others else message.parent)
@@ -345,7 +349,7 @@ class Conversation(QObject):
         index = keys.index(key) + step
         if 0 <= index < len(keys) and self.answering is None:
             self._go_to(self.tree.newest_leaf(keys[index]))
-            self._captures.want(self.path[-1].id)
+            self._captures.want(self._leaf)
 
     def set_mode(self, mode: str) -> None:
         """chat or complete: which of the chat's two transcripts is shown."""
