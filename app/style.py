@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 ICONS = (("chevron-down", "muted"), ("check", "on_accent"))
 
 
-def sheet(theme: Theme, mono: str, icons: dict[tuple[str, str], str]) -> str:
+def sheet(theme: Theme, icons: dict[tuple[str, str], str]) -> str:
     """The whole style sheet. icons: the files of ICONS."""
     names = {f"{name.replace('-', '_')}_{role}": path for (name, role), path in icons.items()}
-    return Template(_SHEET).substitute(dataclasses.asdict(theme), mono=mono, **names)
+    return Template(_SHEET).substitute(dataclasses.asdict(theme), **names)
 
 
 _SHEET = """
@@ -48,7 +48,7 @@ QPushButton#primary:disabled { background: $raised; color: $muted; border-color:
 QPushButton[kind="quiet"], QToolButton {
     background: transparent; border: 2px solid transparent; border-radius: 6px; padding: 2px 4px; min-height: 20px;
 }
-QToolButton { min-width: 20px; }
+QToolButton { min-width: 20px; padding: 0; }
 QPushButton[kind="quiet"]:hover, QToolButton:hover { background: $raised; }
 QPushButton[kind="quiet"]:pressed, QToolButton:pressed, QToolButton:checked { background: $selection; }
 QPushButton[kind="quiet"]:focus, QToolButton:focus { border: 2px solid $accent; }
@@ -149,12 +149,4 @@ QFrame[kind="line"] { background: $line; max-height: 1px; min-height: 1px; borde
 QWidget#pane { background: $surface; }
 QFrame#popover { background: $surface; border: 1px solid $line; border-radius: 10px; }
 QWidget[dropping="true"] { border: 2px dashed $accent; border-radius: 10px; }
-
-QFrame#composer { background: $raised; border: 1px solid $line; border-radius: 10px; }
-QFrame#composer QPlainTextEdit { background: transparent; border: none; padding: 0; }
-QWidget#chatPane, QWidget#page, QScrollArea#transcript { background: $surface; }
-QWidget#chatsPane { background: $window; }
-QFrame#notice, QFrame[kind="notice"] { background: $raised; border: 1px solid $line; border-radius: 6px; }
-QFrame#notice[error="true"] { border-color: $danger; }
-QPlainTextEdit#noticeDetails { font-family: "$mono"; font-size: 12px; }
 """

@@ -91,7 +91,7 @@ def apply(app: QApplication, theme: Theme) -> None:
     app.setStyle("Fusion")
     app.setPalette(_palette(theme))
     app.setFont(font(CONTROL))
-    app.setStyleSheet(style.sheet(theme, mono_family(), {name: _drawn_icon(*name) for name in style.ICONS}))
+    app.setStyleSheet(style.sheet(theme, {name: _drawn_icon(*name) for name in style.ICONS}))
     theme_changed.emit(theme)
 
 

@@ -1,0 +1,142 @@
+"""The Sampling pane: presets and a row for every knob of the table. A change acts on the next token written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app import theme
+from app.state import State
+from app.widgets.form import Form
+from app.widgets.named import named, quiet_button
+from app.widgets.order_list import OrderList
+from app.widgets.step_picture import picture
+from app.widgets.stop_list import StopList
+from engine import SamplingParams
+
+NAME, TITLE, ICON = "sampling", "Sampling", "sliders-horizontal"
+
+
+class Pane(QWidget):
+    """A view of state.presets."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.setObjectName("pane")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._presets = state.presets
+        self.form = Form(state.presets.sampling, picture)
+        self.form.changed.connect(self._presets.set_sampling)
+        self.form.reset.connect(self._presets.reset)
+        self.stops, self.order = StopList(), OrderList()
+        self.stops.changed.connect(lambda texts: self._change(stop=texts))
+        self.order.changed.connect(lambda order: self._change(order=order))
+        self.form.groups["Length"].addWidget(self.stops)
+        self.form.groups["Other"].addWidget(self.order)
+        holder = QWidget()
+        inner = QVBoxLayout(holder)
+        inner.setContentsMargins(16, 8, 12, 16)
+        inner.addWidget(self.form)
+        inner.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll.setWidget(holder)
+        scroll.viewport().setAutoFillBackground(False)
+        holder.setAutoFillBackground(False)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(self._make_head())
+        column.addWidget(scroll, 1)
+        self._presets.sampling_changed.connect(self._show_sampling)
+        self._presets.presets_changed.connect(self._show_presets)
+        theme.theme_changed.connect(self._tint)
+        self._tint()
+        self._show_presets()
+
+    def _make_head(self) -> QVBoxLayout:
+        self.chooser = named(QComboBox(), "presetChooser", "Preset")
+        self.chooser.activated.connect(lambda _: self._presets.apply(self.chooser.currentText()))
+        self.reset = quiet_button("presetReset", "Back to the preset's values")
+        self.reset.clicked.connect(lambda: self._presets.reset())
+        self.keep = quiet_button("presetSave", "Save as a preset")
+        self.keep.clicked.connect(self._name_it)
+        self.remove = quiet_button("presetDelete", "Delete this preset")
+        self.remove.clicked.connect(lambda: self._presets.delete(self._presets.name))
+        self.neutral = QPushButton("Neutral")
+        self.neutral.setToolTip("Switch every step off")
+        self.neutral.clicked.connect(self._presets.neutral)
+        line = QHBoxLayout()
+        line.setSpacing(4)
+        line.addWidget(self.chooser, 1)
+        for button in (self.neutral, self.reset, self.keep, self.remove):
+            line.addWidget(button)
+        self._words = QLabel(wordWrap=True)
+        self._words.setProperty("role", "caption")
+        self.name = named(QLineEdit(), "presetName", "Name of the new preset")
+        self.name.setPlaceholderText("Name, then Enter")
+        self.name.returnPressed.connect(self._save)
+        self.name.editingFinished.connect(lambda: self.name.setVisible(self.name.hasFocus()))
+        self.name.hide()
+        head = QVBoxLayout()
+        head.setContentsMargins(16, 12, 12, 8)
+        head.setSpacing(6)
+        head.addLayout(line)
+        head.addWidget(self.name)
+        head.addWidget(self._words)
+        return head
+
+    def _change(self, **changes: Any) -> None:
+        self._presets.set_sampling(self._presets.sampling.replace(**changes))
+
+    def _name_it(self) -> None:
+        self.name.setText(self._presets.name if self._presets.preset.saved else "")
+        self.name.show()
+        self.name.setFocus()
+        self.name.selectAll()
+
+    def _save(self) -> None:
+        refusal = self._presets.save(self.name.text())
+        if refusal:
+            self._words.setText(refusal)
+        else:
+            self.name.hide()
+
+    def _show_presets(self) -> None:
+        self.chooser.blockSignals(True)
+        self.chooser.clear()
+        self.chooser.addItems([preset.name for preset in self._presets.presets])
+        for index, preset in enumerate(self._presets.presets):
+            self.chooser.setItemData(index, preset.description, Qt.ItemDataRole.ToolTipRole)
+        self.chooser.setCurrentText(self._presets.name)
+        self.chooser.blockSignals(False)
+        self.remove.setVisible(self._presets.preset.saved)
+        self._words.setText(self._presets.description)
+        self._words.setVisible(bool(self._presets.description))
+        self._show_sampling(self._presets.sampling)
+
+    def _show_sampling(self, sampling: SamplingParams) -> None:
+        self.form.set_params(sampling)
+        self.form.set_baseline(self._presets.baseline, self._presets.changed_from_preset)
+        self.stops.set_texts(sampling.stop)
+        self.order.set_order(sampling.order)
+        self.reset.setEnabled(self._presets.changed)
+
+    def _tint(self, *_: object) -> None:
+        for button, icon in ((self.reset, "undo-2"), (self.keep, "plus"), (self.remove, "trash-2")):
+            button.setIcon(theme.icon(icon, 16, "muted"))

@@ -1,0 +1,255 @@
+"""Forms made from a table of Params: a number becomes a row with a slider, a choice a row with a list.
+
+It knows Params and their table, no particular one: a knob added to the table appears by itself. Extra words about a
+knob (its picture) come from whoever builds the form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from app import theme
+from app.widgets.named import quiet_button
+from app.widgets.slider import Slider
+from app.widgets.value_edit import ValueEdit
+from engine import Param, Params
+
+WIDEST_SLIDER = 1_000_000  # steps; what has more is typed, not slid
+
+Picture = Callable[[Param, float], QWidget | None]
+"""A small picture of what a knob does at a value, or None."""
+
+
+class _Label(QLabel):
+    """A knob's name; a double click resets it."""
+
+    reset = Signal()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        self.reset.emit()
+
+
+class _Dot(QWidget):
+    """Marks a value that differs from the preset's; keeps its place when it is not shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedSize(8, 8)
+        self.shown = False
+
+    def show_changed(self, changed: bool) -> None:
+        self.shown = changed
+        self.setToolTip("Changed from the preset. Double-click the name to reset." if changed else "")
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if self.shown:
+            painter = QPainter(self)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(theme.current().accent))
+            painter.drawEllipse(1, 1, 6, 6)
+
+
+class Row(QWidget):
+    """One knob. changed: the value chosen by the person; set_value() is silent."""
+
+    changed = Signal(object)
+    reset = Signal()
+
+    def __init__(self, knob: Param, picture: Picture | None = None) -> None:
+        super().__init__()
+        self.knob = knob
+        self.value: Any = knob.default
+        self._picture = picture
+        self.setObjectName(f"knob-{knob.name}")
+        self.label = _Label(knob.label)
+        self.label.setToolTip(knob.help)
+        self.label.reset.connect(self.reset)
+        self.dot = _Dot()
+        self.help = quiet_button(f"help-{knob.name}", f"About {knob.label.lower()}", 24)
+        self.help.clicked.connect(self._explain)
+        self.top = QHBoxLayout()
+        self.top.setSpacing(4)
+        self.top.addWidget(self.label)
+        self.top.addWidget(self.dot)
+        self.top.addStretch(1)
+        self.column = QVBoxLayout(self)
+        self.column.setContentsMargins(0, 2, 0, 2)
+        self.column.setSpacing(0)
+        self.column.addLayout(self.top)
+        theme.theme_changed.connect(self._tint)
+        self._tint()
+
+    def set_value(self, value: Any) -> None:
+        self.value = value
+
+    def set_baseline(self, value: Any, changed: bool) -> None:
+        """What the preset says, and whether the value differs from it."""
+        self.dot.show_changed(changed)
+
+    def _tint(self, *_: object) -> None:
+        self.help.setIcon(theme.icon("circle-help", 16, "muted"))
+
+    def _explain(self) -> None:
+        words = self.knob.help
+        if self.knob.off is not None:
+            words += f" At {self.knob.off:g} it is off."
+        picture = self._picture(self.knob, self.value) if self._picture else None
+        self.popover = Popover(self, self.knob.label, words, picture)
+        self.popover.show_below(self.help)
+
+
+class NumberRow(Row):
+    """Label left, editable value right, slider beneath."""
+
+    def __init__(self, knob: Param, picture: Picture | None = None) -> None:
+        super().__init__(knob, picture)
+        self.edit = ValueEdit(knob)
+        wide = self.edit.fontMetrics().horizontalAdvance(f"{self.edit.words(knob.high)}  off") + 24
+        self.edit.setFixedWidth(max(76, wide))
+        self.edit.changed.connect(self._choose)
+        self.top.addWidget(self.edit)
+        self.top.addWidget(self.help)
+        self.slider: Slider | None = None
+        if knob.high is not None and knob.low is not None and knob.high - knob.low < WIDEST_SLIDER * (knob.step or 1):
+            self.slider = Slider(knob)
+            self.slider.moved.connect(self._choose)
+            self.column.addWidget(self.slider)
+
+    def set_value(self, value: Any) -> None:
+        super().set_value(value)
+        self.edit.set_number(value)
+        if self.slider is not None:
+            self.slider.set_number(value)
+
+    def set_baseline(self, value: Any, changed: bool) -> None:
+        super().set_baseline(value, changed)
+        if self.slider is not None:
+            self.slider.set_mark(value)
+
+    def _choose(self, number: float) -> None:
+        value = int(number) if isinstance(self.knob.default, int) else number
+        self.set_value(value)
+        self.changed.emit(value)
+
+
+class ChoiceRow(Row):
+    """Label left, list right."""
+
+    def __init__(self, knob: Param, picture: Picture | None = None) -> None:
+        super().__init__(knob, picture)
+        self.list = QComboBox()
+        self.list.addItems(list(knob.choices))
+        self.list.setAccessibleName(knob.label)
+        self.list.setMinimumWidth(96)
+        self.list.activated.connect(lambda _: self._choose())
+        self.top.addWidget(self.list)
+        self.top.addWidget(self.help)
+
+    def set_value(self, value: Any) -> None:
+        super().set_value(value)
+        self.list.setCurrentText(value)
+
+    def _choose(self) -> None:
+        self.value = self.list.currentText()
+        self.changed.emit(self.value)
+
+
+def make_row(knob: Param, picture: Picture | None = None) -> Row:
+    """The row that suits a knob."""
+    return (ChoiceRow if knob.choices else NumberRow)(knob, picture)
+
+
+class Form(QWidget):
+    """Rows of a Params class under the headings of their groups. changed: the whole params, one field new.
+
+    reset: the name of a knob that goes back to the preset.
+    """
+
+    changed = Signal(object)
+    reset = Signal(str)
+
+    def __init__(self, params: Params, picture: Picture | None = None, headings: bool = True) -> None:
+        super().__init__()
+        self._params = params
+        self.rows: dict[str, Row] = {}
+        self.groups: dict[str, QVBoxLayout] = {}
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(12)
+        for knob in type(params).table():
+            if knob.group not in self.groups:
+                self.groups[knob.group] = self._add_group(column, knob.group if headings else "")
+            row = self.rows[knob.name] = make_row(knob, picture)
+            row.changed.connect(lambda value, name=knob.name: self._choose(name, value))
+            row.reset.connect(lambda name=knob.name: self.reset.emit(name))
+            self.groups[knob.group].addWidget(row)
+            row.set_value(getattr(params, knob.name))
+
+    @property
+    def params(self) -> Params:
+        return self._params
+
+    def set_params(self, params: Params) -> None:
+        """Show these values, without a signal."""
+        self._params = params
+        for name, row in self.rows.items():
+            if row.value != getattr(params, name):
+                row.set_value(getattr(params, name))
+
+    def set_baseline(self, params: Params, changed: Callable[[str], bool]) -> None:
+        """What the preset says, and which fields differ from it."""
+        for name, row in self.rows.items():
+            row.set_baseline(getattr(params, name), changed(name))
+
+    def _choose(self, name: str, value: Any) -> None:
+        self._params = self._params.replace(**{name: value})
+        self.changed.emit(self._params)
+
+    @staticmethod
+    def _add_group(column: QVBoxLayout, title: str) -> QVBoxLayout:
+        group = QVBoxLayout()
+        group.setSpacing(4)
+        if title:
+            heading = QLabel(title)
+            heading.setProperty("role", "heading")
+            group.addWidget(heading)
+        column.addLayout(group)
+        return group
+
+
+class Popover(QFrame):
+    """A card with a title, a few words and perhaps a picture; goes at the next click or Esc."""
+
+    def __init__(self, parent: QWidget, title: str, words: str, picture: QWidget | None) -> None:
+        super().__init__(parent, Qt.WindowType.Popup)
+        self.setObjectName("popover")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setAccessibleName(title)
+        self.setAccessibleDescription(words)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(12, 12, 12, 12)
+        column.setSpacing(8)
+        name = QLabel(title)
+        name.setProperty("role", "name")
+        text = QLabel(words, wordWrap=True)
+        text.setFixedWidth(260)
+        column.addWidget(name)
+        column.addWidget(text)
+        if picture is not None:
+            column.addWidget(picture)
+
+    def show_below(self, place: QWidget) -> None:
+        self.adjustSize()
+        corner = place.mapToGlobal(QPoint(place.width() - self.width(), place.height() + 4))
+        screen = place.screen().availableGeometry()
+        x = min(max(corner.x(), screen.left() + 4), screen.right() - self.width() - 4)
+        above = place.mapToGlobal(QPoint(0, 0)).y() - self.height() - 4
+        self.move(x, corner.y() if corner.y() + self.height() < screen.bottom() else above)
+        self.show()

@@ -1,0 +1,22 @@
+"""Tokens in print: blanks that can be seen, and short enough for a bar or an axis."""
+
+from __future__ import annotations
+
+SIGNS = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍", "\u00a0": "⍽"})
+UNFINISHED = "◌"  # a token that is only a part of a character
+
+
+def visible(piece: str, longest: int = 24) -> str:
+    """A piece with visible blanks, cut in the middle where it is longer than `longest` characters."""
+    text = piece.translate(SIGNS) or UNFINISHED
+    if len(text) > longest:
+        half = (longest - 1) // 2
+        text = f"{text[:half]}…{text[-half:]}"
+    return text
+
+
+def percent(probability: float) -> str:
+    """A probability with two decimals of a percent; a tiny one is not called zero."""
+    if 0 < probability < 0.00005:
+        return "<0.01 %"
+    return f"{probability:.2%}".replace("%", " %")

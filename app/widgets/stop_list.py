@@ -1,0 +1,87 @@
+"""A short list of texts that can be added to and removed from: the strings at which an answer stops."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QToolButton, QVBoxLayout, QWidget
+
+from app import theme
+from app.widgets.named import named, quiet_button
+
+SIGNS = {"\n": "\\n", "\t": "\\t"}
+
+
+def shown(text: str) -> str:
+    """A stop string with its line breaks and tabs as they are typed."""
+    for sign, typed in SIGNS.items():
+        text = text.replace(sign, typed)
+    return text
+
+
+def typed(text: str) -> str:
+    """The reverse of shown()."""
+    for sign, written in SIGNS.items():
+        text = text.replace(written, sign)
+    return text
+
+
+class StopList(QWidget):
+    """changed: the whole list, as a tuple."""
+
+    changed = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._texts: tuple[str, ...] = ()
+        self.entry = named(QLineEdit(), "stopEntry", "Add a stop string")
+        self.entry.setPlaceholderText("Stop at this text, \\n for a line break")
+        self.entry.returnPressed.connect(self._add)
+        self._rows = QVBoxLayout()
+        self._rows.setSpacing(2)
+        self.removers: list[QToolButton] = []
+        title = QLabel("Stop strings")
+        title.setToolTip("The answer ends where one of these appears; it is not part of the answer.")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 4, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(title)
+        column.addWidget(self.entry)
+        column.addLayout(self._rows)
+
+    def set_texts(self, texts: tuple[str, ...]) -> None:
+        """Show these, without a signal."""
+        if texts == self._texts:
+            return
+        self._texts = texts
+        self.removers.clear()
+        while (item := self._rows.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.hide()
+                widget.deleteLater()
+        for text in texts:
+            self._rows.addWidget(self._row(text))
+
+    def _row(self, text: str) -> QWidget:
+        row = QWidget()
+        words = QLabel(shown(text), textFormat=Qt.TextFormat.PlainText)
+        words.setFont(theme.font(mono=True))
+        remove = quiet_button("stopRemove", f"Remove the stop string {shown(text)}", 24)
+        remove.setIcon(theme.icon("x", 16, "muted"))
+        remove.clicked.connect(lambda: self._set(tuple(t for t in self._texts if t != text)))
+        self.removers.append(remove)
+        line = QHBoxLayout(row)
+        line.setContentsMargins(8, 0, 0, 0)
+        line.addWidget(words, 1)
+        line.addWidget(remove)
+        return row
+
+    def _add(self) -> None:
+        text = typed(self.entry.text())
+        self.entry.clear()
+        if text and text not in self._texts:
+            self._set((*self._texts, text))
+
+    def _set(self, texts: tuple[str, ...]) -> None:
+        self.set_texts(texts)
+        self.changed.emit(texts)
