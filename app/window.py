@@ -24,6 +24,8 @@ DOCKS = (  # module of app/panes, title, whether it is open at first
 )
 DRAWER_BELOW = 1000  # pixels: the docks become one tabbed drawer
 FOLD_BELOW = 760  # pixels: the sidebar folds
+DRAWER = 300  # pixels: how wide the drawer opens
+CHAT_LEAST = 360  # pixels: what the sidebar must leave to the chat
 SMALLEST, LARGEST, USUAL = 12, 24, 15  # text sizes
 LAYOUT_VERSION = 1
 
@@ -126,7 +128,7 @@ class Window(QMainWindow):
 
     def _fit(self, width: int) -> None:
         """One tabbed drawer in a narrow window, the person's own layout in a wide one; a sidebar where it has room."""
-        self.chats.setVisible(width >= FOLD_BELOW and bool(self._settings.value("sidebar_shown")))
+        self._fold_sidebar(width)
         narrow = width < DRAWER_BELOW
         if narrow == self._narrow:
             return
@@ -144,7 +146,15 @@ class Window(QMainWindow):
             dock.setVisible(dock in shown)
         if shown:
             shown[0].raise_()
-            self.resizeDocks(shown[:1], [300], Qt.Orientation.Horizontal)
+            self.resizeDocks(shown[:1], [DRAWER], Qt.Orientation.Horizontal)
+
+    def _fold_sidebar(self, width: int) -> None:
+        """The sidebar stays while it leaves the chat room to be read."""
+        docked = [dock.width() for dock in self.docks.values() if dock.isVisible() and not dock.isFloating()]
+        room = width - self.chats.sizeHint().width() - min(max(docked, default=0), DRAWER)
+        fits = width >= FOLD_BELOW and room >= CHAT_LEAST
+        self.chats.setVisible(fits and bool(self._settings.value("sidebar_shown")))
+        self.actions_by_name["sidebar"].setChecked(not self.chats.isHidden())
 
     # --- actions ------------------------------------------------------------------------------------------------------
 

@@ -181,7 +181,7 @@ class Pane(QWidget):
             view.hide_tokens()
         else:
             self._tokens_of.add(key)
-            self._state.captures.want(key)
+            self._talk.inspect(key)
             self._show_tokens(key)
 
     # --- what the state says ------------------------------------------------------------------------------------------

@@ -80,7 +80,12 @@ class Answer(QObject):
             case Progress():
                 self.progress.emit(event)
             case Started(seed=seed):
-                self._message = dataclasses.replace(self.message, settings={**self.message.settings, "seed": seed})
+                info = self._workspace.info
+                self._message = dataclasses.replace(
+                    self.message,
+                    settings={**self.message.settings, "seed": seed},
+                    model=info.name if info else self._message.model,
+                )
             case Generated():
                 self._keep_figures(event)
             case Done(reason=reason):

@@ -158,11 +158,8 @@ class Conversation(QObject):
         self._go_to(chat.leaf if chat.leaf in tree else tree.newest(chat.mode), keep=False)
         self.draft_changed.emit(self.draft)
         self.answering_changed.emit(self.answering)
-        written = [message for message in self.path if message.role in ("assistant", "text")]
-        for message in written:
-            self._captures.set_context(message.id, self._prompt_before(message))
-        if written and answer is None:
-            self._captures.want(written[-1].id)
+        if answer is None:
+            self.inspect(self._leaf)
 
     def _go_to(self, leaf: str, keep: bool = True) -> None:
         """Show the branch that ends in this message, and remember it."""
@@ -349,7 +346,14 @@ class Conversation(QObject):
         index = keys.index(key) + step
         if 0 <= index < len(keys) and self.answering is None:
             self._go_to(self.tree.newest_leaf(keys[index]))
-            self._captures.want(self._leaf)
+            self.inspect(self._leaf)
+
+    def inspect(self, key: str) -> None:
+        """Have the captures of a message brought for the panes: its stored records, and what led to it."""
+        message = self.tree.get(key)
+        if message is not None and message.role in ("assistant", "text"):
+            self._captures.set_context(key, self._prompt_before(message))
+            self._captures.want(key)
 
     def set_mode(self, mode: str) -> None:
         """chat or complete: which of the chat's two transcripts is shown."""

@@ -70,6 +70,7 @@ class MessageView(QFrame):
         self.message = message
         self._ink = ink
         self._busy = False
+        self._natural_width = 0
         self._answer = message.role == "assistant"
         self.strip: TokenStrip | None = None
         self._editor: QWidget | None = None
@@ -92,10 +93,8 @@ class MessageView(QFrame):
         self._foot = QHBoxLayout()
         self._foot.setContentsMargins(0, 0, 0, 0)
         self._foot.setSpacing(2)
-        self._switch = _VersionSwitch(versions)
-        self._switch.step.connect(lambda step: self.asked.emit("next" if step > 0 else "previous", self.message.id))
+        self._switch: _VersionSwitch | None = None
         self._note = named(QLabel(), "caption")
-        self._foot.addWidget(self._switch)
         self._foot.addWidget(self._note)
         self._foot.addStretch(1) if self._answer else self._foot.insertStretch(0, 1)
         foot = QWidget()
@@ -110,6 +109,7 @@ class MessageView(QFrame):
         self._markdown = MarkdownDocument(self.text.document(), ink) if self._answer else None
         self._draw()
         self._show_state()
+        self.set_versions(versions)
 
     # --- content ------------------------------------------------------------------------------------------------------
 
@@ -127,7 +127,16 @@ class MessageView(QFrame):
         self._show_state()
 
     def set_versions(self, versions: tuple[int, int]) -> None:
-        self._switch.set(versions)
+        """Which of how many versions it is."""
+        if self._switch is None and versions[1] > 1:
+            self._switch = _VersionSwitch()
+            self._switch.step.connect(self._on_step)
+            self._foot.insertWidget(0 if self._answer else 1, self._switch)
+        if self._switch is not None:
+            self._switch.set(versions)
+
+    def _on_step(self, step: int) -> None:
+        self.asked.emit("next" if step > 0 else "previous", self.message.id)
 
     def set_ink(self, ink: Ink) -> None:
         """Draw in other colours or sizes."""
@@ -139,7 +148,8 @@ class MessageView(QFrame):
     def set_busy(self, busy: bool) -> None:
         """While an answer is written, what would change the chat is out of reach."""
         self._busy = busy
-        self._switch.setEnabled(not busy)
+        if self._switch is not None:
+            self._switch.setEnabled(not busy)
         self.show_actions()
 
     def show_tokens(self, records: Sequence[TokenRecord]) -> None:
@@ -177,6 +187,10 @@ class MessageView(QFrame):
             form.setLineHeight(self._ink.line_height, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
             cursor.setBlockFormat(form)
             cursor.insertText(self.message.text, self._ink.text_format())
+            document = self.text.document().clone()
+            document.setTextWidth(-1)
+            self._natural_width = int(document.idealWidth()) + 30
+            document.deleteLater()
         self._fit_bubble()
 
     def _show_state(self) -> None:
@@ -188,11 +202,7 @@ class MessageView(QFrame):
     def _fit_bubble(self) -> None:
         """A person's turn is as wide as its longest line, and no wider than its share of the column."""
         if not self._answer and self._editor is None:
-            document = self.text.document().clone()
-            document.setTextWidth(-1)
-            wanted = int(document.idealWidth()) + 30
-            document.deleteLater()
-            self._turn.setMaximumWidth(max(60, min(wanted, int(self.width() * BUBBLE))))
+            self._turn.setMaximumWidth(max(60, min(self._natural_width, int(self.width() * BUBBLE))))
 
     # --- editing ------------------------------------------------------------------------------------------------------
 
@@ -252,10 +262,7 @@ class MessageView(QFrame):
         wanted = (self.underMouse() or (focus is not None and self.isAncestorOf(focus))) and self._editor is None
         if wanted and self._actions is None:
             self._actions = self._build_actions()
-            self._foot.insertWidget(2 if self._answer else 1, self._actions)
-            if self._answer:
-                self._foot.removeWidget(self._note)
-                self._foot.insertWidget(3, self._note)
+            self._foot.insertWidget(self._foot.indexOf(self._note), self._actions)
             self.setTabOrder(self.text, self._actions)
         if self._actions is not None:
             self._actions.setVisible(wanted)
@@ -294,7 +301,7 @@ class _VersionSwitch(QWidget):
 
     step = Signal(int)
 
-    def __init__(self, versions: tuple[int, int]) -> None:
+    def __init__(self) -> None:
         super().__init__()
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -310,7 +317,6 @@ class _VersionSwitch(QWidget):
         row.addWidget(self._buttons[0])
         row.addWidget(self._label)
         row.addWidget(self._buttons[1])
-        self.set(versions)
 
     def set(self, versions: tuple[int, int]) -> None:
         number, count = versions

@@ -18,8 +18,8 @@ from app.widgets.message_view import MARGIN, MessageView
 from app.widgets.named import named
 from engine import StoredMessage
 
-FIRST_BATCH = 24
-BATCH = 16
+FIRST_BATCH = 8  # a message takes some 4 ms to build, and a frame has 16
+BATCH = 4
 NEAR_TOP = 400  # pixels from the top at which older messages are built
 COLUMN = 82  # characters
 
@@ -94,6 +94,7 @@ class Transcript(QScrollArea):
                 view.deleteLater()
         self._messages = list(messages)
         if same == 0:
+            QTimer.singleShot(0, self, self._drop_anchor)
             self._first = max(0, len(messages) - FIRST_BATCH)
             self._follow = True
         self._first = min(self._first, len(messages))
