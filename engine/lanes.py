@@ -106,7 +106,8 @@ class Lane:
                 if self._active:
                     self._turn()
             for active in self._active:
-                active.job.close()
+                with contextlib.suppress(Exception):  # nobody is left to read why; the others still get their Done
+                    active.job.close()
                 self._outbox.put(Done(active.run.id, "cancelled"))
             for _, run in self._waiting:
                 self._outbox.put(Done(run.id, "cancelled"))
@@ -115,7 +116,7 @@ class Lane:
 
     def _take_in(self, jobs: Jobs) -> bool:
         """Move what was submitted to the waiting line; sleeps where there is nothing to do. False: end the thread."""
-        idle = not self._active and not self._waiting
+        idle = not self._active and not self._waiting and not self.stopping
         while True:
             try:
                 item = self._inbox.get(block=idle)
