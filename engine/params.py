@@ -127,7 +127,7 @@ class SamplingParams(Params):
     """How the next token is chosen. Formulas and sources stand with the steps in engine/sampling."""
 
     temperature: float = param(
-        0.7, 0.0, 5.0, 0.01, off=1.0, label="Temperature", group="Shape",
+        0.7, 0.0, 2.0, 0.01, off=1.0, label="Temperature", group="Shape",
         help="Divides the logits. Low values make the likeliest tokens likelier; 0 always takes the best one.",
     )
     top_k: int = param(

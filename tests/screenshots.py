@@ -1,0 +1,133 @@
+"""Pictures of the real window with a real answer in it, for the README and for looking at.
+
+    QT_QPA_PLATFORM=offscreen .venv/bin/python tests/screenshots.py FOLDER [--scale 2]
+
+Each picture is taken in a process and a data folder of its own: light and dark, small, usual and large, a chat, the
+tokens of an answer, its attention, the models, a completion. The answers are written by the bundled models with a fixed
+seed, so two runs give the same pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """theme: light or dark. panes: the docks raised. tokens: colour the answer. model: a bundled one."""
+
+    theme: str = "light"
+    size: tuple[int, int] = (1280, 800)
+    model: str = "companion"
+    said: tuple[str, ...] = ("Hi, how are you?", "Tell me a story about a dog.")
+    panes: tuple[str, ...] = ("sampling", "probabilities")
+    tokens: bool = False
+    focus: int = -1
+
+
+SHOTS = {
+    "chat-light": Shot(),
+    "chat-dark": Shot(theme="dark"),
+    "tokens-light": Shot(tokens=True, focus=24),
+    "tokens-dark": Shot(theme="dark", tokens=True, focus=24),
+    "attention-light": Shot(panes=("sampling", "attention"), tokens=True, focus=24),
+    "attention-dark": Shot(theme="dark", panes=("sampling", "attention"), tokens=True, focus=24),
+    "models-light": Shot(panes=("models", "probabilities")),
+    "models-dark": Shot(theme="dark", panes=("models", "probabilities")),
+    "first-start-light": Shot(said=()),
+    "complete-light": Shot(model="babyllama-361", said=("Once upon a time, there was a big dog",)),
+    "complete-dark": Shot(theme="dark", model="babyllama-361", said=("Once upon a time",), tokens=True),
+    "small-light": Shot(size=(900, 600)),
+    "small-dark": Shot(theme="dark", size=(900, 600), panes=("attention",)),
+    "tiny-light": Shot(size=(640, 480)),
+    "large-light": Shot(size=(1920, 1080), panes=("sampling", "attention"), tokens=True, focus=24),
+    "large-dark": Shot(theme="dark", size=(1920, 1080), panes=("models", "attention")),
+}
+
+
+def take(shot: Shot, path: Path) -> None:
+    from PySide6.QtCore import QEventLoop
+    from PySide6.QtWidgets import QApplication
+
+    from app import theme
+    from app.bridge import Bridge
+    from app.session import Session
+    from app.settings import Settings
+    from app.state import make_state
+    from app.window import Window
+    from engine import Engine, SamplingParams, data_folder
+
+    app = QApplication(["vitrine"])
+    settings = Settings(data_folder())
+    settings.set("theme", shot.theme)
+    theme.choose(app, shot.theme)
+    bridge = Bridge(Engine)
+    state = make_state(bridge, settings)
+    window = Window(state)
+    window.resize(*shot.size)
+    session = Session(bridge, state, str(ROOT / "assets" / "models" / shot.model))
+    window.painted.connect(session.start)
+    window.show()
+
+    def wait(until: Callable[[], bool], limit: float = 60.0) -> None:
+        end = time.monotonic() + limit
+        while not until() and time.monotonic() < end:
+            app.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents, 20)
+
+    def settle(seconds: float = 0.6) -> None:
+        end = time.monotonic() + seconds
+        wait(lambda: time.monotonic() > end)
+
+    wait(lambda: state.workspace.info is not None and bool(state.models.cards))
+    state.presets.set_sampling(SamplingParams(temperature=0.9, seed=7, max_new_tokens=120))
+    for name in shot.panes:
+        window.docks[name].show()
+        window.docks[name].raise_()
+    settle()
+    for text in shot.said:
+        state.conversation.send(text)
+        wait(lambda: state.conversation.answering is None)
+    settle()
+    if shot.tokens:
+        window.actions_by_name["tokens"].trigger()
+        settle()
+    if shot.focus >= 0 and state.conversation.path:
+        state.captures.focus(state.conversation.path[-1].id, shot.focus)
+    settle(1.5)
+    window.grab().save(str(path))
+    window.close()
+    session.end()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", default="", help="part of a picture's name")
+    parser.add_argument("--scale", default="1", help="QT_SCALE_FACTOR")
+    parser.add_argument("--child", default="", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    if given.child:
+        take(SHOTS[given.child], given.folder / f"{given.child}.png")
+        return
+    for name in SHOTS:
+        if given.only in name:
+            with tempfile.TemporaryDirectory() as home:
+                env = {**os.environ, "VITRINE_HOME": home, "QT_SCALE_FACTOR": given.scale, "PYTHONPATH": str(ROOT)}
+                command = [sys.executable, __file__, str(given.folder), "--child", name]
+                subprocess.run(command, env=env, check=True)
+                print(name, flush=True)
+
+
+if __name__ == "__main__":
+    main()
