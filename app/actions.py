@@ -132,6 +132,7 @@ class ShortcutSheet(QDialog):
         scroll = QScrollArea(widgetResizable=True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setAccessibleName("Keyboard shortcuts")
+        scroll.setAccessibleDescription("A list of actions and their keys")
         scroll.setWidget(sheet)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)

@@ -253,9 +253,9 @@ class Window(QMainWindow):
             QTimer.singleShot(0, self, self._on_painted)
 
     def _on_painted(self) -> None:
+        self.painted.emit()
         for dock in self.docks.values():
             dock.wake()
-        self.painted.emit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -28,7 +28,7 @@ class Dock(QDockWidget):
     def wake(self) -> None:
         """Contents may be built from now on: the window has been painted."""
         self._awake = True
-        self._on_visible(self.isVisible())
+        self._on_visible(not self.visibleRegion().isEmpty())  # a dock behind another's tab counts as visible
 
     @property
     def pane(self) -> QWidget | None:

@@ -1,0 +1,196 @@
+"""The window over a fake engine: its places, its keys, its list of chats."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from pytestqt.qtbot import QtBot
+
+from app import actions, errors, theme
+from app.bridge import Bridge
+from app.panes.chats import day_of
+from app.session import Session
+from app.state import State
+from app.window import DOCKS, Window
+from engine import Chat, DeleteChat, Done, Generate, Load, Loaded, SaveChat
+from fakes import FakeEngine, a_model
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def window(state: State, fake: FakeEngine, qtbot: QtBot) -> Window:
+    window = Window(state)
+    qtbot.addWidget(window)
+    window.resize(1280, 800)
+    with qtbot.waitSignal(window.painted):
+        window.show()
+    return window
+
+
+def load(state: State, fake: FakeEngine, qtbot: QtBot) -> None:
+    run = state.workspace.load("x")
+    fake.play(run.id, [Loaded(0, a_model()), Done(0)])
+    qtbot.waitUntil(lambda: state.workspace.info is not None)
+
+
+def test_docks_are_built_only_after_the_first_paint_and_only_when_seen(state: State, qtbot: QtBot) -> None:
+    window = Window(state)
+    qtbot.addWidget(window)
+    assert all(dock.pane is None for dock in window.docks.values())
+    with qtbot.waitSignal(window.painted):
+        window.show()
+    assert window.docks["sampling"].pane is not None
+    assert window.docks["models"].pane is None  # behind Sampling's tab
+    window._show_models()
+    assert window.docks["models"].pane is not None
+
+
+def test_a_narrow_window_has_one_tabbed_drawer_and_a_wide_one_its_old_layout(window: Window, qtbot: QtBot) -> None:
+    def together(a: str, b: str) -> bool:
+        return window.docks[a] in window.tabifiedDockWidgets(window.docks[b])
+
+    assert not together("sampling", "probabilities")
+    window.resize(960, 700)
+    qtbot.waitUntil(lambda: together("sampling", "probabilities"))
+    assert window.chats.isVisible()
+    window.resize(700, 700)
+    qtbot.waitUntil(lambda: not window.chats.isVisible())
+    window.resize(1280, 800)
+    qtbot.waitUntil(lambda: not together("sampling", "probabilities"))
+    assert window.chats.isVisible()
+
+
+def test_a_dock_that_was_closed_stays_closed_until_the_layout_is_reset(
+    window: Window, state: State, qtbot: QtBot
+) -> None:
+    window.docks["probabilities"].close()
+    window.close()
+    again = Window(state)
+    qtbot.addWidget(again)
+    again.resize(1280, 800)
+    again.show()
+    assert again.docks["probabilities"].isHidden()
+    again.reset_layout()
+    assert not any(again.docks[name].isHidden() for name, _, shown in DOCKS if shown)
+
+
+def test_every_action_of_the_table_has_a_slot_and_no_key_is_given_twice(window: Window) -> None:
+    assert set(window.actions_by_name) == {row.name for row in actions.TABLE}
+    keys = [row.keys for row in actions.TABLE if row.keys]
+    keys += [dock.toggleViewAction().shortcut().toString() for dock in window.docks.values()]
+    assert len(keys) == len(set(keys))
+
+
+def test_escape_stops_the_answer(window: Window, state: State, fake: FakeEngine, qtbot: QtBot) -> None:
+    load(state, fake, qtbot)
+    state.conversation.send("Hi")
+    window.actions_by_name["stop"].trigger()
+    assert fake.last(Generate)[0].cancelled
+
+
+def test_the_theme_is_chosen_kept_and_shown(window: Window, state: State) -> None:
+    window.actions_by_name["theme_dark"].trigger()
+    assert theme.current() is theme.DARK
+    assert state.settings.value("theme") == "dark"
+    assert window.actions_by_name["theme_dark"].isChecked()
+    window.actions_by_name["theme_light"].trigger()
+    assert theme.current() is theme.LIGHT
+
+
+def test_text_grows_and_shrinks_within_its_bounds(window: Window, state: State) -> None:
+    for _ in range(20):
+        window.actions_by_name["larger"].trigger()
+    assert state.settings.value("text_size") == 24
+    window.actions_by_name["usual_size"].trigger()
+    assert state.settings.value("text_size") == 15
+
+
+def test_the_list_of_chats_follows_the_library_and_opens_what_is_chosen(
+    window: Window, state: State, fake: FakeEngine, qtbot: QtBot
+) -> None:
+    for number, title in enumerate(("Rivers", "Lakes")):
+        fake.chats[f"c{number}"] = Chat(f"c{number}", title, updated=float(number + 1))
+    state.library.refresh()
+    rows = window.chats.list
+    qtbot.waitUntil(lambda: rows.count() == 3)  # with the heading of their month
+    assert [rows.item(1).text(), rows.item(2).text()] == ["Lakes", "Rivers"]
+    rows.setCurrentRow(2)
+    qtbot.waitUntil(lambda: state.conversation.chat.id == "c0")
+    rows.item(2).setText("The Rhine")
+    assert fake.last(SaveChat)[1].chat.title == "The Rhine"
+    qtbot.waitUntil(lambda: rows.currentRow() >= 0)
+    qtbot.keyClick(rows, Qt.Key.Key_Delete)
+    assert fake.last(DeleteChat)[1].chat == "c0"
+    assert window.chat.notice.isVisible()
+    window.chat.notice._action.click()
+    qtbot.waitUntil(lambda: rows.count() == 3)
+    window.chats.search.setText("lake")
+    qtbot.waitUntil(lambda: rows.count() == 2)
+
+
+def test_the_first_start_loads_a_model_and_offers_a_prompt(
+    window: Window, state: State, bridge: Bridge, fake: FakeEngine, qtbot: QtBot
+) -> None:
+    session = Session(bridge, state)
+    session.start()
+    assert fake.started
+    assert Path(fake.last(Load)[1].path).name == "companion"
+    qtbot.waitUntil(lambda: window.chat.composer.text == "Hi, how are you?")
+    session.end()
+    assert fake.stopped
+
+
+def test_the_next_start_opens_the_last_chat_with_the_model_used_last(
+    state: State, bridge: Bridge, fake: FakeEngine, qtbot: QtBot, tmp_path: Path
+) -> None:
+    fake.chats["c"] = Chat("c", "Rivers", draft="half")
+    state.settings.set("last_chat", "c")
+    state.settings.set("last_model", str(tmp_path))
+    session = Session(bridge, state)
+    session.start()
+    assert fake.last(Load)[1].path == str(tmp_path)
+    qtbot.waitUntil(lambda: state.conversation.chat.id == "c")
+    assert state.conversation.draft == "half"
+
+
+def test_an_unexpected_error_is_said_in_the_window_with_its_details(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said: list[tuple[str, str, str]] = []
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    errors.install(lambda *words: said.append(words))
+    try:
+        raise ZeroDivisionError("by zero")
+    except ZeroDivisionError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    assert said[0][0] == "Vitrine ran into an unexpected ZeroDivisionError: by zero"
+    assert "Traceback" in said[0][2]
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("days", "heading"), [(0, "Today"), (1, "Yesterday"), (3, "This week"), (40, "November 2026")])
+def test_chats_stand_under_the_heading_of_their_day(days: int, heading: str) -> None:
+    import datetime as dt
+
+    moment = dt.datetime(2026, 11, 10, 12)
+    assert day_of(moment.timestamp(), moment.date() + dt.timedelta(days=days)) == heading
+
+
+def test_a_subcommand_runs_without_qt_and_the_window_without_torch() -> None:
+    script = (
+        "import sys, app.__main__\n"
+        "try: app.__main__.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not any(name.startswith('PySide6') for name in sys.modules)\n"
+        "import app.window, app.session\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stderr
+    assert "generate" in done.stdout
