@@ -134,6 +134,9 @@ def font(size: int = CONTROL, mono: bool = False, bold: bool = False) -> QFont:
     result = QFont(mono_family() if mono else text_family())
     result.setPixelSize(size)
     result.setFeature(QFont.Tag("tnum"), 1)
+    if mono:  # a token is shown as it was written: "->" is no arrow
+        result.setFeature(QFont.Tag("calt"), 0)
+        result.setFeature(QFont.Tag("liga"), 0)
     if bold:
         result.setWeight(QFont.Weight.DemiBold)
     return result

@@ -26,7 +26,16 @@ from app.widgets.pieces import percent, visible
 from engine import TokenRecord
 
 ROW = 26  # pixels
+TOP = 22  # of the line of headings
+NUMBER = 54  # the width of a column of numbers
+LEFT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
+RIGHT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
 HEAD = ("token", "id", "before", "after", "cut by", "chosen")
+
+
+def number(probability: float) -> str:
+    """A probability in percent with two decimals, without the sign."""
+    return percent(probability).removesuffix(" %")
 
 
 def cut_words(record: TokenRecord, index: int) -> str:
@@ -105,10 +114,10 @@ class TokenBars(QWidget):
     # --- Qt -----------------------------------------------------------------------------------------------------------
 
     def sizeHint(self) -> QSize:
-        return QSize(280, self._rows() * ROW + 4)
+        return QSize(280, TOP + self._rows() * ROW + 4)
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(220, self._rows() * ROW + 4)
+        return QSize(220, TOP + self._rows() * ROW + 4)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if self._record is not None and event.matches(QKeySequence.StandardKey.Copy):
@@ -117,14 +126,15 @@ class TokenBars(QWidget):
             self.stepped.emit(-1 if event.key() == Qt.Key.Key_Left else 1)
         elif event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down) and self._rows():
             self._line = min(max(self._line + (1 if event.key() == Qt.Key.Key_Down else -1), 0), self._rows() - 1)
-            self.setAccessibleDescription(self.readout(self._line))
-            QToolTip.showText(self.mapToGlobal(QPoint(40, (self._line + 1) * ROW)), self.readout(self._line), self)
+            words = self.readout(self._line)
+            self.setAccessibleDescription(words)
+            QToolTip.showText(self.mapToGlobal(QPoint(40, TOP + (self._line + 1) * ROW)), words, self)
             self.update()
         else:
             super().keyPressEvent(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        line = int(event.position().y()) // ROW
+        line = (int(event.position().y()) - TOP) // ROW
         self._line = line if 0 <= line < self._rows() else -1
         self.setToolTip(self.readout(self._line) if self._line >= 0 else "")
         self.update()
@@ -148,10 +158,10 @@ class TokenBars(QWidget):
         name = min(max(metrics.horizontalAdvance(p) for p in pieces) + 12, self.width() * 0.42)
         name = max(name, 64.0)
         painter.setFont(theme.font(theme.CAPTION))
-        number = QFontMetricsF(painter.font()).horizontalAdvance("100.00 %") + 8
-        place = QRectF(20 + name, 0, self.width() - 24 - name - number, ROW)
-        for line, (index, piece) in enumerate(zip(indices, pieces)):
-            y = 2 + line * ROW
+        place = QRectF(20 + name, 0, self.width() - 28 - name - 2 * NUMBER, ROW)
+        self._draw_headings(painter, place)
+        for line, index in enumerate(indices):
+            y = TOP + line * ROW
             chosen, cut = index == record.chosen, cut_words(record, index)
             if line == self._line:
                 painter.setPen(Qt.PenStyle.NoPen)
@@ -162,24 +172,31 @@ class TokenBars(QWidget):
             painter.setFont(theme.font(theme.CONTROL, mono=True, bold=chosen))
             painter.setPen(QColor(now.accent if chosen else now.muted if cut else now.text))
             box = QRectF(20, y, name - 8, ROW)
-            flags = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
-            words = QFontMetricsF(painter.font()).elidedText(piece, Qt.TextElideMode.ElideRight, box.width())
-            painter.drawText(box, flags, words)
+            words = QFontMetricsF(painter.font()).elidedText(pieces[line], Qt.TextElideMode.ElideRight, box.width())
+            painter.drawText(box, LEFT, words)
             self._draw_bar(painter, place.translated(0, y), before[line] / top, record.after[index] / top, chosen)
             painter.setFont(theme.font(theme.CAPTION))
-            shown = float(before[line] if cut else record.after[index])
-            painter.setPen(QColor(now.muted if cut else now.text))
-            right = QRectF(place.right() + 4, y, number - 4, ROW)
-            painter.drawText(right, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, percent(shown))
+            painter.setPen(QColor(now.muted))
+            right = QRectF(place.right(), y, NUMBER, ROW)
+            painter.drawText(right, RIGHT, number(float(before[line])))
             if cut:
                 start = place.left() + max(4.0, place.width() * float(before[line]) / top) + 8
-                beside = QRectF(start, y, max(0.0, place.right() - start), ROW)
-                painter.setPen(QColor(now.muted))
-                painter.drawText(beside, flags, cut)
+                painter.drawText(QRectF(start, y, max(0.0, place.right() - start), ROW), LEFT, cut)
+            else:
+                painter.setPen(QColor(now.accent if chosen else now.text))
+            painter.drawText(right.translated(NUMBER, 0), RIGHT, "cut" if cut else number(float(record.after[index])))
         if self.hasFocus():
             painter.setPen(QPen(QColor(now.accent), 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 5, 5)
+
+    def _draw_headings(self, painter: QPainter, place: QRectF) -> None:
+        painter.setPen(QColor(theme.current().muted))
+        line = QRectF(place.right(), 0, NUMBER, TOP)
+        painter.drawText(line, RIGHT, "before %")
+        painter.drawText(line.translated(NUMBER, 0), RIGHT, "after %")
+        if place.width() > 190:
+            painter.drawText(QRectF(place.left(), 0, place.width(), TOP), LEFT, "outline before, filled after")
 
     @staticmethod
     def _draw_bar(painter: QPainter, place: QRectF, before: float, after: float, chosen: bool) -> None:
@@ -192,7 +209,7 @@ class TokenBars(QWidget):
             painter.drawRoundedRect(QRectF(bar.left(), bar.top(), max(2.0, bar.width() * after), bar.height()), 3, 3)
             painter.setOpacity(1.0)
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(QColor(now.accent if chosen else now.muted), 1))
+        painter.setPen(QPen(QColor(now.text if chosen else now.muted), 1))
         outline = QRectF(bar.left(), bar.top(), max(2.0, bar.width() * before), bar.height())
         painter.drawRoundedRect(outline.adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
 

@@ -1,0 +1,368 @@
+"""The Attention pane: where the model looked while it wrote the token in focus, in every head and in one head large.
+
+A token was written by the row before it: that is the row in focus. What a stored answer looked at is captured by
+reading it again, at once where that is cheap, else when asked.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QGuiApplication, QHideEvent, QResizeEvent, QShowEvent
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSplitter,
+    QStackedWidget,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app import theme
+from app.state import State
+from app.state.attention import MEAN
+from app.widgets.head_grid import HeadGrid
+from app.widgets.heatmap import Heatmap
+from app.widgets.named import named, quiet_button, toggle_button
+from app.widgets.pieces import visible
+from app.widgets.slider import PlainSlider
+from app.widgets.tint import Legend
+
+NAME, TITLE, ICON = "attention", "Attention", "grid-3x3"
+REPAINT = 66  # milliseconds between two drawings while an answer streams; longer where one takes long
+CHEAP = 2e10  # parameters x tokens that are read again without asking: about a second on two cores
+EMPTY = "Where the model looks appears here while it writes. Send a message to see it."
+HEAD = ("position", "token", "weight")
+
+
+class Pane(QWidget):
+    """A view of state.captures' attention."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.setObjectName("pane")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._captures = state.captures
+        self._workspace = state.workspace
+        self._conversation = state.conversation
+        self._tried: tuple[str, int] | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(REPAINT)
+        self._timer.timeout.connect(self.refresh)
+        full = QWidget()
+        column = QVBoxLayout(full)
+        column.setContentsMargins(12, 8, 12, 8)
+        column.setSpacing(6)
+        column.addLayout(self._make_head())
+        column.addWidget(self._make_split(), 1)
+        column.addWidget(self._make_reader())
+        column.addLayout(self._make_scrub())
+        empty = QLabel(EMPTY)
+        empty.setWordWrap(True)
+        empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        empty.setProperty("role", "caption")
+        empty.setContentsMargins(24, 24, 24, 24)
+        self._pages = QStackedWidget()
+        self._pages.addWidget(empty)
+        self._pages.addWidget(full)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self._pages)
+        for signal in (
+            self._captures.focus_changed, self._captures.records_changed, self._captures.attention_changed,
+            self._captures.rereading.changed, self._workspace.model_changed,
+        ):  # fmt: skip
+            signal.connect(self._later)
+        self._conversation.path_changed.connect(self._on_path)
+        theme.theme_changed.connect(self._tint)
+        self._tint()
+        self._on_path()
+        self.refresh()
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def _make_head(self) -> QHBoxLayout:
+        self.title = named(QLabel(), "headTitle")
+        self.title.setProperty("role", "name")
+        self.mean = toggle_button("attentionMean", "Mean")
+        self.mean.setToolTip("The mean over all heads of this layer")
+        self.mean.toggled.connect(self.refresh)
+        self.smaller = quiet_button("attentionSmaller", "Smaller cells (-)")
+        self.smaller.setText("−")
+        self.smaller.clicked.connect(lambda: self.map.zoom(1 / 1.3))
+        self.larger = quiet_button("attentionLarger", "Larger cells (+)")
+        self.larger.setText("+")
+        self.larger.clicked.connect(lambda: self.map.zoom(1.3))
+        self.as_table = toggle_button("attentionTable", "Table")
+        self.as_table.setToolTip("The row in focus as a table")
+        self.as_table.toggled.connect(self._on_table)
+        self.copy = quiet_button("attentionCopy", "Copy the row in focus")
+        self.copy.clicked.connect(self._on_copy)
+        line = QHBoxLayout()
+        line.setSpacing(2)
+        line.addWidget(self.title, 1)
+        for widget in (self.mean, self.as_table, self.smaller, self.larger, self.copy):
+            line.addWidget(widget)
+        return line
+
+    def _make_split(self) -> QSplitter:
+        self.grid = HeadGrid()
+        self.grid.chosen.connect(self._on_head)
+        self._grid_area = QScrollArea()
+        self._grid_area.setFrameShape(QFrame.Shape.NoFrame)
+        self._grid_area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._grid_area.setWidget(self.grid)
+        self._grid_area.viewport().setAutoFillBackground(False)
+        self.grid.setAutoFillBackground(False)
+        self.map = Heatmap()
+        self.map.row_chosen.connect(self._on_row)
+        self.map.pointed.connect(self._show_readout)
+        self.table = named(QTableWidget(0, len(HEAD)), "attentionRows", "Attention of the row in focus as a table")
+        self.table.setHorizontalHeaderLabels([word.capitalize() for word in HEAD])
+        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        self.table.setTabKeyNavigation(False)
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(26)
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.table.horizontalHeader().setHighlightSections(False)
+        self.views = QStackedWidget()
+        self.views.addWidget(self.map)
+        self.views.addWidget(self.table)
+        self.readout = named(QLabel(), "attentionReadout", "Reading")
+        self.readout.setWordWrap(True)
+        self.readout.setTextFormat(Qt.TextFormat.PlainText)
+        self.readout.setProperty("role", "caption")
+        self.readout.setMinimumHeight(34)
+        self.readout.setAlignment(Qt.AlignmentFlag.AlignTop)
+        large = QWidget()
+        column = QVBoxLayout(large)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.views, 1)
+        column.addWidget(self.readout)
+        column.addWidget(Legend(), 0, Qt.AlignmentFlag.AlignLeft)
+        self._split = QSplitter(Qt.Orientation.Horizontal)
+        self._split.setChildrenCollapsible(False)
+        self._split.setHandleWidth(8)
+        self._split.setStyleSheet("QSplitter::handle { background: transparent; }")
+        self._split.addWidget(self._grid_area)
+        self._split.addWidget(large)
+        self._split.setStretchFactor(1, 1)
+        return self._split
+
+    def _make_reader(self) -> QWidget:
+        """The line that offers to read a stored answer again, and shows how far that is."""
+        self.reader = QWidget()
+        self._reader_words = QLabel()
+        self._reader_words.setWordWrap(True)
+        self._reader_words.setProperty("role", "caption")
+        self.read_again = QPushButton("Read again")
+        self.read_again.setToolTip("Run the model over this text once more to capture its attention")
+        self.read_again.clicked.connect(self._captures.reread)
+        self.progress = named(QProgressBar(), "attentionProgress", "Reading again")
+        self.progress.setTextVisible(False)
+        self.cancel = QPushButton("Cancel")
+        self.cancel.clicked.connect(self._captures.rereading.cancel)
+        line = QHBoxLayout(self.reader)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self._reader_words, 1)
+        line.addWidget(self.progress, 1)
+        line.addWidget(self.read_again)
+        line.addWidget(self.cancel)
+        return self.reader
+
+    def _make_scrub(self) -> QHBoxLayout:
+        self.scrub = named(PlainSlider(), "attentionScrub", "Token of the answer")
+        self.scrub.valueChanged.connect(self._on_scrub)
+        self._place = QLabel()
+        self._place.setProperty("role", "caption")
+        self._place.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        line = QHBoxLayout()
+        line.addWidget(self.scrub, 1)
+        line.addWidget(self._place)
+        return line
+
+    # --- drawing ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _layer(self) -> str:
+        return f"layers.{self.grid.choice[0]}.self"
+
+    @property
+    def _head(self) -> int:
+        return MEAN if self.mean.isChecked() else self.grid.choice[1]
+
+    @property
+    def _row(self) -> int:
+        """The position whose row wrote the token in focus."""
+        record = self._captures.record
+        return record.position - 1 if record is not None else -1
+
+    def refresh(self, *_: object) -> None:
+        """Draw everything now."""
+        self._timer.stop()
+        begun = time.perf_counter()
+        info, record = self._workspace.info, self._captures.record
+        self._pages.setCurrentIndex(0 if record is None or info is None else 1)
+        if record is None or info is None:
+            return
+        self.grid.set_shape(info.layers, info.heads)
+        thumbnails = self._captures.thumbnails()
+        self.grid.set_maps(None if thumbnails is None else thumbnails.cells)
+        layer, head = self.grid.choice
+        self.title.setText(f"Layer {layer} · mean" if self.mean.isChecked() else f"Layer {layer} · head {head}")
+        tokens = self._captures.tokens()
+        values, first = self._captures.map(self._layer, self._head)
+        self.map.set_map(values, first, tokens, self._row if tokens else -1)
+        self._arrange()
+        self._show_scrub()
+        self._show_readout()
+        self._show_reader()
+        if self.as_table.isChecked():
+            self._fill_table(tokens)
+        self._timer.setInterval(max(REPAINT, round((time.perf_counter() - begun) * 10_000)))
+
+    def _show_scrub(self) -> None:
+        focused = self._captures.focused
+        assert focused is not None
+        count = len(self._captures.records(focused[0]))
+        self.scrub.blockSignals(True)
+        self.scrub.setRange(0, max(0, count - 1))
+        self.scrub.setValue(focused[1])
+        self.scrub.blockSignals(False)
+        self.scrub.update()
+        self._place.setText(f"token {focused[1] + 1} of {count}")
+
+    def _show_readout(self) -> None:
+        self.readout.setText(self.map.readout() or self._most())
+
+    def _most(self) -> str:
+        """Where the row in focus looked most, in words."""
+        record = self._captures.record
+        row = self._captures.row(self._layer, self._head, self._row)
+        tokens = self._captures.tokens()
+        if record is None or row is None or len(row) > len(tokens):
+            return ""
+        best = np.argsort(row)[::-1][:4]
+        words = ", ".join(f"{visible(tokens[i], 12)} {row[i]:.2f}" for i in best)
+        return f"While writing {visible(record.text, 16)} it looked at {words}"
+
+    def _show_reader(self) -> None:
+        rereading, captures = self._captures.rereading, self._captures
+        missing = captures.row(self._layer, self._head, self._row) is None
+        if missing and not captures.live and not rereading.running:
+            self._read_if_cheap()
+        progress = rereading.progress
+        self.reader.setVisible(rereading.running or (missing and not captures.live))
+        self.progress.setVisible(rereading.running)
+        self.cancel.setVisible(rereading.running)
+        self.read_again.setVisible(not rereading.running)
+        if progress is not None:
+            self.progress.setRange(0, progress.total)
+            self.progress.setValue(progress.done)
+        self._reader_words.setText("Reading again" if rereading.running else rereading.error or "Not captured.")
+
+    def _read_if_cheap(self) -> None:
+        """Capture a stored answer's attention without being asked, once, where it takes a moment."""
+        info, focused = self._workspace.info, self._captures.focused
+        if info is None or focused is None or not self.isVisible() or not self._row >= 0:
+            return
+        this = (focused[0], len(self._captures.records(focused[0])))
+        if this != self._tried and info.parameters * (self._row + 1) <= CHEAP:
+            self._tried = this
+            self._captures.reread()
+
+    def _row_lines(self) -> list[tuple[str, str, str]]:
+        row = self._captures.row(self._layer, self._head, self._row)
+        tokens = self._captures.tokens()
+        return [] if row is None else [(str(i), tokens[i], f"{w:.4f}") for i, w in enumerate(row) if i < len(tokens)]
+
+    def _fill_table(self, tokens: list[str]) -> None:
+        lines = self._row_lines()
+        self.table.setRowCount(len(lines))
+        for row, (position, token, weight) in enumerate(lines):
+            for column, text in enumerate((position, visible(token), weight)):
+                self.table.setItem(row, column, QTableWidgetItem(text))
+
+    def _arrange(self) -> None:
+        """Heads beside the large map where that leaves it room, else above it."""
+        info = self._workspace.info
+        if info is None:
+            return
+        width, height = self._split.width(), self._split.height()
+        side = 20 * info.heads + 24
+        beside = width - side >= max(190, width * 0.5) or width > height * 1.3
+        wanted = Qt.Orientation.Horizontal if beside else Qt.Orientation.Vertical
+        if self._split.orientation() != wanted:
+            self._split.setOrientation(wanted)
+        room = (int(width * 0.36), height) if beside else (width, int(height * 0.42))
+        self.grid.fit(room[0] - 4, room[1] - 4)
+        extent = self.grid.width() if beside else self.grid.height()
+        extent = min(extent + 6, room[0] if beside else room[1])
+        whole = width if beside else height
+        if self._split.sizes()[0] != extent:
+            self._split.setSizes([extent, whole - extent])
+
+    def _later(self, *_: object) -> None:
+        if self.isVisible() and not self._timer.isActive():
+            self._timer.start()
+
+    # --- what the person does -----------------------------------------------------------------------------------------
+
+    def _on_head(self, layer: int, head: int) -> None:
+        self._captures.set_layer(layer)
+        self.mean.setChecked(False)
+        self._tried = None
+        self.refresh()
+
+    def _on_row(self, position: int) -> None:
+        """A row was clicked: look at the token that it wrote."""
+        if self._captures.focused is not None:
+            message = self._captures.focused[0]
+            for index, record in enumerate(self._captures.records(message)):
+                if record.position == position + 1:
+                    self._captures.focus(message, index)
+
+    def _on_scrub(self, index: int) -> None:
+        if self._captures.focused is not None:
+            self._captures.focus(self._captures.focused[0], index)
+
+    def _on_table(self, on: bool) -> None:
+        self.views.setCurrentIndex(1 if on else 0)
+        self.refresh()
+
+    def _on_copy(self) -> None:
+        lines = ["\t".join(HEAD), *("\t".join((p, visible(t), w)) for p, t, w in self._row_lines())]
+        QGuiApplication.clipboard().setText("\n".join(lines))
+
+    def _on_path(self) -> None:
+        self._captures.show([message.id for message in self._conversation.path])
+
+    def _tint(self, *_: object) -> None:
+        self.copy.setIcon(theme.icon("copy", 16, "muted"))
+        if self.isVisible():
+            self.refresh()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._later()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._captures.set_visible(NAME, True)
+        self.refresh()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._captures.set_visible(NAME, False)
+        self._captures.rereading.cancel()

@@ -1,0 +1,157 @@
+"""Small maps of every head of every layer: a row a layer, a column a head, one of them chosen.
+
+What was not captured is hatched. Arrow keys move the choice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QToolTip, QWidget
+
+from app import theme
+from app.widgets.tint import hatching, tinted
+
+EDGE_LEFT, EDGE_TOP, GAP = 22, 18, 2
+SMALLEST, LARGEST = 14, 64  # pixels of a cell
+
+
+class HeadGrid(QWidget):
+    """chosen: layer and head that the person picked."""
+
+    chosen = Signal(int, int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._layers = self._heads = 0
+        self._cell = 32
+        self._choice = (0, 0)
+        self._image: QImage | None = None
+        self._side = 0
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName("Heads")
+        self._describe()
+
+    @property
+    def choice(self) -> tuple[int, int]:
+        """Layer and head."""
+        return self._choice
+
+    def set_shape(self, layers: int, heads: int) -> None:
+        """How many layers and heads the model has; 0 where there is none."""
+        if (layers, heads) != (self._layers, self._heads):
+            self._layers, self._heads = layers, heads
+            self._image = None
+            self._choice = (min(self._choice[0], max(0, layers - 1)), min(self._choice[1], max(0, heads - 1)))
+            self._describe()
+            self.updateGeometry()
+            self.update()
+
+    def set_choice(self, layer: int, head: int) -> None:
+        """Mark a head, without a signal."""
+        self._choice = (layer, head)
+        self._describe()
+        self.update()
+
+    def set_maps(self, cells: npt.NDArray[np.floating] | None) -> None:
+        """The small maps float32 [L, H, n, n], NaN where not captured; None where there are none."""
+        if cells is None or cells.shape[:2] != (self._layers, self._heads):
+            self._image = None
+        else:
+            layers, heads, side, _ = cells.shape
+            self._side = side
+            self._image = tinted(cells.transpose(0, 2, 1, 3).reshape(layers * side, heads * side))
+        self.update()
+
+    def fit(self, width: int, height: int) -> None:
+        """Take the cell size with which the grid fits into this space, within reason."""
+        if self._layers:
+            room = min((width - EDGE_LEFT) // self._heads, (height - EDGE_TOP) // self._layers)
+            cell = min(max(room, SMALLEST), LARGEST)
+            if cell != self._cell:
+                self._cell = cell
+                self.updateGeometry()
+        self.setFixedSize(self.sizeHint())
+
+    def sizeHint(self) -> QSize:
+        return QSize(EDGE_LEFT + self._heads * self._cell, EDGE_TOP + self._layers * self._cell)
+
+    def _describe(self) -> None:
+        words = f"Layer {self._choice[0]}, head {self._choice[1]} of {self._layers} layers with {self._heads} heads"
+        self.setAccessibleDescription(words if self._layers else "No model")
+
+    def _at(self, x: float, y: float) -> tuple[int, int] | None:
+        layer, head = int((y - EDGE_TOP) // self._cell), int((x - EDGE_LEFT) // self._cell)
+        return (layer, head) if 0 <= layer < self._layers and 0 <= head < self._heads else None
+
+    def _choose(self, layer: int, head: int) -> None:
+        if (layer, head) != self._choice:
+            self.set_choice(layer, head)
+            self.chosen.emit(layer, head)
+
+    # --- Qt -----------------------------------------------------------------------------------------------------------
+
+    def event(self, event: QEvent) -> bool:
+        if isinstance(event, QHelpEvent):
+            place = self._at(event.pos().x(), event.pos().y())
+            QToolTip.showText(event.globalPos(), f"Layer {place[0]}, head {place[1]}" if place else "", self)
+            return True
+        return super().event(event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        place = self._at(event.position().x(), event.position().y())
+        if place:
+            self._choose(*place)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        moves = {
+            Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0), Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1),
+        }  # fmt: skip
+        key = Qt.Key(event.key())
+        if key in moves and self._layers:
+            layer, head = (place + by for place, by in zip(self._choice, moves[key]))
+            self._choose(min(max(layer, 0), self._layers - 1), min(max(head, 0), self._heads - 1))
+        else:
+            super().keyPressEvent(event)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        now = theme.current()
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, self._side > self._cell)
+        self._draw_numbers(painter)
+        for layer in range(self._layers):
+            for head in range(self._heads):
+                box = self._box(layer, head)
+                painter.fillRect(box, hatching())
+                if self._image is not None:
+                    side = self._side
+                    painter.drawImage(box, self._image, QRectF(head * side, layer * side, side, side))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(QColor(now.line), 1))
+        for layer in range(self._layers):
+            for head in range(self._heads):
+                painter.drawRect(self._box(layer, head).adjusted(-0.5, -0.5, 0.5, 0.5))
+        if self._layers:
+            painter.setPen(QPen(QColor(now.text if self.hasFocus() else now.accent), 2))
+            painter.drawRect(self._box(*self._choice))
+
+    def _box(self, layer: int, head: int) -> QRectF:
+        size = self._cell - GAP
+        return QRectF(EDGE_LEFT + head * self._cell + 0.5, EDGE_TOP + layer * self._cell + 0.5, size, size)
+
+    def _draw_numbers(self, painter: QPainter) -> None:
+        """Layers at the left, heads at the top; every one where there is room, else every few."""
+        now = theme.current()
+        painter.setFont(theme.font(10))
+        every = 1 if self._cell >= 14 else 4
+        for number in range(0, max(self._layers, self._heads), every):
+            if number < self._layers:
+                box = QRectF(0, EDGE_TOP + number * self._cell, EDGE_LEFT - 6, self._cell)
+                painter.setPen(QColor(now.accent if number == self._choice[0] else now.muted))
+                painter.drawText(box, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, str(number))
+            if number < self._heads:
+                box = QRectF(EDGE_LEFT + number * self._cell, 0, self._cell, EDGE_TOP - 2)
+                painter.setPen(QColor(now.accent if number == self._choice[1] else now.muted))
+                painter.drawText(box, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignVCenter, str(number))

@@ -1,0 +1,363 @@
+"""One head, large: who looks (rows) at whom (columns), with the tokens on the axes and a cross-hair under the pointer.
+
+Positions count over the whole context. A row that was not captured is hatched and says so; what lies in a token's
+future stays empty. It draws what it is given and knows no model.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QFontMetricsF,
+    QGuiApplication,
+    QKeyEvent,
+    QKeySequence,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPolygonF,
+    QResizeEvent,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QWidget
+
+from app import theme
+from app.widgets.pieces import visible
+from app.widgets.tint import hatching, tinted
+
+READABLE = 13.0  # pixels of a cell from which tokens are written on the axes
+LARGEST = 30.0
+ROOM = (76, 58)  # pixels for tokens at the left, at most, and above
+NUMBERS = (34, 18)  # the same for positions only
+CENTRE = Qt.AlignmentFlag.AlignCenter
+LEFT_MIDDLE = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+RIGHT_MIDDLE = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+
+
+class Heatmap(QWidget):
+    """row_chosen: the position of the row that was clicked. pointed: the cross-hair moved, or went away."""
+
+    row_chosen = Signal(int)
+    pointed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._values: npt.NDArray[np.floating] = np.empty((0, 0), np.float32)
+        self._first = 0
+        self._tokens: list[str] = []
+        self._row = -1
+        self._cell: float | None = 14.0  # None: the whole map in view
+        self._corner = (0, 0)  # row and column at the upper left
+        self._label_width = ROOM[0]
+        self._drag: tuple[QPointF, tuple[int, int]] | None = None
+        self.pointer: tuple[int, int] | None = None
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMouseTracking(True)
+        self.setMinimumSize(160, 140)
+        self.setAccessibleName("Attention of one head")
+        self.setAccessibleDescription("Arrow keys move the cross-hair, Enter chooses its row.")
+
+    def set_map(self, values: npt.NDArray[np.floating], first: int, tokens: list[str], row: int) -> None:
+        """Rows from position `first` on, [R, S] with NaN where not captured; S tokens; the row in focus or -1."""
+        grown = len(tokens) != len(self._tokens)
+        self._values, self._first, self._tokens = values, first, tokens
+        letters = max((len(visible(token, 16)) for token in tokens), default=0)
+        advance = QFontMetricsF(theme.font(11, mono=True)).horizontalAdvance("x")
+        self._label_width = min(ROOM[0], round(letters * advance) + 8)
+        if row != self._row or grown:
+            self._row = row
+            self._bring_into_view()
+        if self.pointer is not None and max(self.pointer) >= len(tokens):
+            self.pointer = None
+        self.update()
+
+    def weight(self, row: int, column: int) -> float | None:
+        """A cell's weight; None where it was not captured."""
+        if not 0 <= row - self._first < len(self._values) or column >= self._values.shape[1]:
+            return None
+        value = float(self._values[row - self._first, column])
+        return value if np.isfinite(value) else None
+
+    def readout(self) -> str:
+        """The cell under the cross-hair in words; "" where there is none."""
+        if self.pointer is None:
+            return ""
+        row, column = self.pointer
+        who, whom = (f"{visible(self._tokens[i], 16)} ({i})" for i in self.pointer)
+        if column > row:
+            return f"{who} comes before {whom} and cannot look at it"
+        weight = self.weight(row, column)
+        return f"{who} → {whom}: {'not captured' if weight is None else f'{weight:.3f}'}"
+
+    def zoom(self, by: float) -> None:
+        """Larger or smaller cells; at the small end the whole map is in view."""
+        whole = self._whole()
+        cell = (self._cell or whole) * by
+        self._cell = None if cell <= whole else min(cell, LARGEST)
+        self._bring_into_view()
+        self.update()
+
+    def fit(self) -> None:
+        """The whole map."""
+        self._cell = None
+        self._bring_into_view()
+        self.update()
+
+    def as_text(self) -> str:
+        """The part in view as tab-separated lines, tokens at the head and in front."""
+        rows, columns = self._in_view()
+        lines = ["\t".join(["", *(visible(self._tokens[c]) for c in columns)])]
+        for row in rows:
+            cells = [self.weight(row, c) for c in columns]
+            words = ["" if w is None else f"{w:.4f}" for w in cells]
+            lines.append("\t".join([visible(self._tokens[row]), *words]))
+        return "\n".join(lines)
+
+    # --- geometry -----------------------------------------------------------------------------------------------------
+
+    def _whole(self) -> float:
+        count = max(1, len(self._tokens))
+        left, top = NUMBERS
+        return min((self.width() - left - 2) / count, (self.height() - top - 2) / count, LARGEST)
+
+    def _size(self) -> float:
+        return self._whole() if self._cell is None else max(self._cell, self._whole())
+
+    def _named(self) -> bool:
+        return self._size() >= READABLE
+
+    def _origin(self) -> tuple[int, int]:
+        return (self._label_width, ROOM[1]) if self._named() else NUMBERS
+
+    def _spans(self) -> tuple[int, int]:
+        """How many rows and columns are in view."""
+        left, top = self._origin()
+        count, size = len(self._tokens), self._size()
+        return (
+            min(count, max(1, int((self.height() - top) / size + 1e-6))),
+            min(count, max(1, int((self.width() - left) / size + 1e-6))),
+        )
+
+    def _in_view(self) -> tuple[range, range]:
+        (rows, columns), (row, column) = self._spans(), self._corner
+        return range(row, row + rows), range(column, column + columns)
+
+    def _scroll(self, row: int, column: int) -> None:
+        rows, columns = self._spans()
+        count = len(self._tokens)
+        self._corner = (min(max(row, 0), count - rows), min(max(column, 0), count - columns))
+
+    def _bring_into_view(self) -> None:
+        """Show the row in focus near the bottom, and the tokens just before it."""
+        rows, columns = self._spans()
+        here = self._row if self._row >= 0 else len(self._tokens) - 1
+        self._scroll(here - rows + 2, here - columns + 2)
+
+    def _at(self, place: QPointF) -> tuple[int, int] | None:
+        left, top = self._origin()
+        row = int((place.y() - top) // self._size()) + self._corner[0]
+        column = int((place.x() - left) // self._size()) + self._corner[1]
+        rows, columns = self._in_view()
+        return (row, column) if row in rows and column in columns else None
+
+    # --- Qt -----------------------------------------------------------------------------------------------------------
+
+    def sizeHint(self) -> QSize:
+        return QSize(300, 280)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._bring_into_view()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if self._drag is not None and event.buttons() & Qt.MouseButton.LeftButton:
+            start, (row, column) = self._drag
+            moved = (event.position() - start) / self._size()
+            self._scroll(row - round(moved.y()), column - round(moved.x()))
+        self._point(self._at(event.position()))
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self._drag = (event.position(), self._corner)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        drag, self._drag = self._drag, None
+        place = self._at(event.position())
+        if drag is not None and drag[1] == self._corner and place is not None:
+            self.row_chosen.emit(place[0])
+
+    def leaveEvent(self, event: object) -> None:
+        self._point(None)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        steps = event.angleDelta()
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            self.zoom(1.2 if steps.y() > 0 else 1 / 1.2)
+        else:
+            row, column = self._corner
+            self._scroll(row - steps.y() // 40, column - steps.x() // 40)
+            self.update()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        moves = {
+            Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0), Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1),
+        }  # fmt: skip
+        key = Qt.Key(event.key())
+        if event.matches(QKeySequence.StandardKey.Copy):
+            QGuiApplication.clipboard().setText(self.as_text())
+        elif key in moves and self._tokens:
+            last = len(self._tokens) - 1
+            start = self.pointer or (max(self._row, 0), max(self._row, 0))
+            row, column = (min(max(place + by, 0), last) for place, by in zip(start, moves[key]))
+            rows, columns = self._in_view()
+            if row not in rows or column not in columns:
+                self._scroll(row - len(rows) // 2, column - len(columns) // 2)
+            self._point((row, column))
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.pointer is not None:
+            self.row_chosen.emit(self.pointer[0])
+        elif event.text() in ("+", "-"):
+            self.zoom(1.2 if event.text() == "+" else 1 / 1.2)
+        else:
+            super().keyPressEvent(event)
+
+    def _point(self, place: tuple[int, int] | None) -> None:
+        if place != self.pointer:
+            self.pointer = place
+            self.setAccessibleDescription(self.readout())
+            self.pointed.emit()
+        self.update()
+
+    # --- painting -----------------------------------------------------------------------------------------------------
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        if self._tokens:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            self._draw_missing(painter)
+            self._draw_cells(painter)
+            self._draw_axes(painter)
+            self._draw_marks(painter)
+        if self.hasFocus():
+            painter.setPen(QPen(QColor(theme.current().accent), 2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 5, 5)
+
+    def _place(self, row: float, column: float) -> QPointF:
+        left, top = self._origin()
+        size = self._size()
+        return QPointF(left + (column - self._corner[1]) * size, top + (row - self._corner[0]) * size)
+
+    def _field(self) -> QRectF:
+        rows, columns = self._in_view()
+        return QRectF(self._place(rows.start, columns.start), self._place(rows.stop, columns.stop))
+
+    def _draw_cells(self, painter: QPainter) -> None:
+        """The captured rows in view, one pixel a cell, or the largest of the cells that share a pixel."""
+        rows, columns = self._in_view()
+        top, bottom = max(rows.start, self._first), min(rows.stop, self._first + len(self._values))
+        right = min(columns.stop, self._values.shape[1])
+        if top >= bottom or columns.start >= right:
+            return
+        part = self._values[top - self._first : bottom - self._first, columns.start : right].astype(np.float32)
+        future = np.arange(columns.start, right)[None, :] > np.arange(top, bottom)[:, None]
+        part[future] = np.nan
+        size = self._size()
+        if size < 1:
+            lines = np.arange(0, len(part), 1 / size).astype(int)
+            places = np.arange(0, part.shape[1], 1 / size).astype(int)
+            part = np.fmax.reduceat(np.fmax.reduceat(part, lines, axis=0), places, axis=1)
+        painter.save()
+        painter.setClipRect(self._field())
+        area = QRectF(self._place(top, columns.start), self._place(bottom, right))
+        painter.drawImage(area, tinted(part))
+        painter.restore()
+
+    def _draw_missing(self, painter: QPainter) -> None:
+        """Hatch the rows that were not captured, up to the diagonal, and say so where there is room."""
+        now, field = theme.current(), self._field()
+        painter.fillRect(field, QColor(now.window))
+        rows, columns = self._in_view()
+        kept = np.isfinite(self._values[:, 0]) if self._values.size else np.zeros(0, bool)
+        gaps = [r for r in rows if not (0 <= r - self._first < len(kept) and kept[r - self._first])]
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(hatching())
+        painter.save()
+        painter.setClipRect(field)
+        for start, stop in _runs(gaps):
+            corners = [self._place(start, 0), self._place(start, start + 1)]
+            corners += [self._place(stop, stop), self._place(stop, 0)]
+            painter.drawPolygon(QPolygonF(corners))
+        painter.restore()
+        for start, stop in _runs(gaps):
+            if (stop - start) * self._size() > 20 and columns.start < stop:
+                box = QRectF(self._place(start, columns.start), self._place(stop, columns.stop)).intersected(field)
+                painter.setPen(QColor(now.muted))
+                painter.setFont(theme.font(theme.CAPTION))
+                painter.drawText(box.adjusted(8, 0, -8, 0), LEFT_MIDDLE, "not captured")
+
+    def _draw_axes(self, painter: QPainter) -> None:
+        now, size, field = theme.current(), self._size(), self._field()
+        rows, columns = self._in_view()
+        here = self.pointer or (self._row, -1)
+        painter.setFont(theme.font(11 if self._named() else 10, mono=self._named()))
+        if not self._named():
+            every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10**6) if step * size > 30)
+            painter.setPen(QColor(now.muted))
+            for number in (r for r in rows if r % every == 0):
+                y = self._place(number, 0).y()
+                painter.drawText(QRectF(0, y - 7, field.left() - 4, 14), RIGHT_MIDDLE, str(number))
+            for number in (c for c in columns if c % every == 0):
+                painter.drawText(QRectF(self._place(0, number).x() - 20, 0, 40, 16), CENTRE, str(number))
+            return
+        metrics = QFontMetricsF(painter.font())
+        for row in rows:
+            painter.setPen(QColor(now.accent if row == here[0] else now.muted))
+            box = QRectF(0, self._place(row, 0).y(), field.left() - 5, size)
+            words = metrics.elidedText(visible(self._tokens[row], 16), Qt.TextElideMode.ElideMiddle, box.width())
+            painter.drawText(box, RIGHT_MIDDLE, words)
+        flat = all(metrics.horizontalAdvance(visible(self._tokens[c], 9)) < size - 2 for c in columns)
+        for column in columns:
+            painter.setPen(QColor(now.accent if column == here[1] else now.muted))
+            foot = QPointF(self._place(0, column).x() + size / 2, field.top() - 4)
+            words = visible(self._tokens[column], 9)
+            if flat:
+                painter.drawText(QRectF(foot.x() - size / 2, foot.y() - 14, size, 14), CENTRE, words)
+                continue
+            painter.save()
+            painter.translate(foot)
+            painter.rotate(-45)
+            painter.drawText(QPointF(0, 3), words)
+            painter.restore()
+
+    def _draw_marks(self, painter: QPainter) -> None:
+        """The row in focus, the cross-hair, the frame."""
+        now, size, field = theme.current(), self._size(), self._field()
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(QColor(now.line), 1))
+        painter.drawRect(field)
+        rows, columns = self._in_view()
+        if self._row in rows:
+            y = self._place(self._row, 0).y()
+            painter.setPen(QPen(QColor(now.accent), 1.5))
+            painter.drawRect(QRectF(field.left(), y, field.width(), max(size, 2)))
+        if self.pointer is not None and self.pointer[0] in rows and self.pointer[1] in columns:
+            centre = self._place(self.pointer[0] + 0.5, self.pointer[1] + 0.5)
+            painter.setPen(QPen(QColor(now.text), 1, Qt.PenStyle.DotLine))
+            painter.drawLine(QPointF(field.left(), centre.y()), QPointF(field.right(), centre.y()))
+            painter.drawLine(QPointF(centre.x(), field.top()), QPointF(centre.x(), field.bottom()))
+            painter.setPen(QPen(QColor(now.text), 1.5))
+            painter.drawRect(QRectF(self._place(*self.pointer), QSize(round(size), round(size))))
+
+
+def _runs(numbers: list[int]) -> list[tuple[int, int]]:
+    """Neighbouring numbers as (first, one past the last)."""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number:
+            runs[-1] = (runs[-1][0], number + 1)
+        else:
+            runs.append((number, number + 1))
+    return runs
