@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
 
 from app import theme
@@ -39,6 +39,7 @@ class Pane(QWidget):
         self._shown_chat = ""
         self._tokens_of: set[str] = set()
         self._text_tokens_shown = False
+        self._answered = False
         ink = current_ink(state.settings.value("text_size"))
         self.header = ChatHeader(state)
         self.header.models_wanted.connect(self.models_wanted)
@@ -248,6 +249,9 @@ class Pane(QWidget):
 
     def _on_answering(self, run: Run | None) -> None:
         self.composer.set_answering(run is not None)
+        if run is None and self._answered:  # said aloud by screen readers: the eye sees Send come back
+            QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, "The answer is complete."))
+        self._answered = run is not None
         self.transcript.set_busy(run is not None)
         self.text.set_busy(run is not None)
         self._reading.show_progress(Progress(run.id, "Waiting for the model", 0, 0) if run else None)

@@ -17,7 +17,7 @@ from engine import Done, Generate, Loaded, Tokens
 from fakes import FakeEngine, a_model, a_record
 
 VAGUE_ROLES = {QAccessible.Role.NoRole, QAccessible.Role.Client}
-"""What Qt gives to a widget of one's own; Python cannot give it another, so a description must say what it is."""
+"""What Qt gives to a widget of one's own: then a description must say what it is and which keys it takes."""
 
 
 def focusable(root: QWidget) -> Iterator[QWidget]:
