@@ -188,19 +188,15 @@ class Lane:
         return False
 
     def _refuse(self, error: BaseException) -> None:
+        message, hint = f"This part of Vitrine could not start: {error}", "Run packaging/start.py again to repair it."
         details = "".join(traceback.format_exception(error))
+        if isinstance(error, EngineError):
+            message, hint, details = error.message, error.hint, ""
         while True:
             with contextlib.suppress(queue.Empty):
                 item = self._inbox.get(timeout=0.1)
                 if item is not None:
-                    self._outbox.put(
-                        Failed(
-                            item[1].id,
-                            f"This part of Vitrine could not start: {error}",
-                            "Run packaging/start.py again to repair the installation.",
-                            details,
-                        )
-                    )
+                    self._outbox.put(Failed(item[1].id, message, hint, details))
             if self.stopping and self._inbox.empty():
                 return
 

@@ -103,7 +103,7 @@ def _checked(knob: Param, value: Any) -> Any:
         return value
     if knob.low is None:
         return value
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
     if number and isinstance(knob.default, int) and value == int(value):
         value = int(value)
     elif number and isinstance(knob.default, int):
@@ -176,10 +176,11 @@ class SamplingParams(Params):
     def __post_init__(self) -> None:
         # A dataclass with slots is a new class, so the two-argument super() is needed here.
         Params.__post_init__(self)
-        object.__setattr__(self, "stop", tuple(self.stop))
-        object.__setattr__(self, "order", tuple(self.order))
-        if any(not isinstance(text, str) or not text for text in self.stop):
-            raise InvalidValue("stop holds an empty string.", "Remove it.")
+        for name in ("stop", "order"):
+            value = getattr(self, name)
+            if not isinstance(value, list | tuple) or any(not isinstance(text, str) or not text for text in value):
+                raise InvalidValue(f"{name} is {value!r}, which is not a list of texts.", "Leave no text empty.")
+            object.__setattr__(self, name, tuple(value))
         if sorted(self.order) != sorted(STEPS):
             raise InvalidValue(
                 f"order is {', '.join(map(str, self.order))}, which is not an order of {', '.join(STEPS)}.",
