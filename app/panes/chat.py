@@ -99,6 +99,7 @@ class Pane(QWidget):
         self._state.settings.changed.connect(self._on_setting)
         self._state.workspace.model_changed.connect(self._greet)
         self._state.workspace.loading_changed.connect(self._greet)
+        self._state.models.cards_changed.connect(self._greet)
         theme.theme_changed.connect(self._on_theme)
         self.composer.submitted.connect(self.send)
         self.composer.stopped.connect(talk.stop)
@@ -203,7 +204,8 @@ class Pane(QWidget):
         """An empty chat says who is here."""
         info = self._state.workspace.info
         if info is not None:
-            self._welcome.say(info.name, f"{info.note} Write below; Enter sends.".strip())
+            notes = [card.note for card in self._state.models.cards if card.path == info.path]
+            self._welcome.say(info.name, " ".join([*notes, "Write below; Enter sends."]))
         elif self._state.workspace.loading is not None:
             self._welcome.say("Loading the model", "You can write already; the answer comes when it is ready.")
         else:

@@ -51,7 +51,7 @@ class Pane(QFrame):
             self._model.setText("No model is loaded")
             self._used.clear()
         else:
-            threads = f" · {info.threads} threads" if info.device.lower() == "cpu" else ""
+            threads = f" · {info.threads} thread{'s' * (info.threads != 1)}" if info.device.lower() == "cpu" else ""
             self._model.setText(f"{info.name} · {info.device.upper()} {info.precision}{threads}")
             self._used.setText(f"context 0 / {info.context:,}")
             self._context.setRange(0, info.context)

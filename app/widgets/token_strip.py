@@ -62,7 +62,7 @@ class TokenText(FlowingText):
         for record in records:
             self._starts.append(cursor.position())
             self._records.append(record)
-            cursor.insertText(record.text.translate(MARKS) or UNFINISHED, self._format(record))
+            cursor.insertText(shown(record), self._format(record))
         cursor.endEditBlock()
 
     def clear_tokens(self) -> None:
@@ -178,9 +178,15 @@ class _Legend(QWidget):
         painter.drawText(QRectF(140, 0, 50, 18), Qt.AlignmentFlag.AlignVCenter, "100 %")
 
 
+def shown(record: TokenRecord) -> str:
+    """A token as the strip shows it: its text, line breaks marked; its piece where it adds no text (an end mark)."""
+    piece = record.pieces[record.chosen] if record.chosen >= 0 else UNFINISHED
+    return record.text.translate(MARKS) or piece or UNFINISHED
+
+
 def describe(record: TokenRecord) -> str:
     """A token in words: what it is, how likely, which rank."""
-    piece = record.text.replace("\n", "↵").replace(" ", "␣") or UNFINISHED
+    piece = shown(record).replace("\n", "").replace(" ", "␣")
     percent = 100 * np.exp(record.logprob)
     return f"{piece}   {percent:.1f} % · rank {record.rank + 1} · entropy {record.entropy:.2f} nats"
 
