@@ -30,13 +30,13 @@ def open_window(model: str) -> int:
     from app.settings import Settings
     from app.state import make_state
     from app.window import Window
-    from engine import Engine, data_folder
+    from engine import data_folder
 
     app = QApplication(["vitrine"])
     app.setApplicationName("Vitrine")
     settings = Settings(data_folder())
     theme.follow(app, settings.value("theme"))
-    bridge = Bridge(Engine)
+    bridge = Bridge.to_engine()
     state = make_state(bridge, settings)
     window = Window(state)
     session = Session(bridge, state, model)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
-from engine import Command, Event, Run
+from engine import Command, Engine, Event, Run
 
 FRAME = 16  # milliseconds: one frame at 60 Hz
 
@@ -41,6 +41,11 @@ class Bridge(QObject):
         self._timer.timeout.connect(self.deliver)
         self._woken.connect(self._wait_a_frame, Qt.ConnectionType.QueuedConnection)
         self.engine = make(self._woken.emit)
+
+    @classmethod
+    def to_engine(cls) -> Bridge:
+        """A bridge to the real engine, which rests until start()."""
+        return cls(Engine)
 
     def start(self) -> None:
         self.engine.start()

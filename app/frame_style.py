@@ -30,7 +30,8 @@ QPushButton#segmentLeft:checked, QPushButton#segmentRight:checked {{ background:
     font-weight: 600; }}
 
 #composer {{ background: {raised}; border: 1px solid {line}; border-radius: 10px; }}
-#composerText, #composerText > QWidget {{ background: transparent; border: none; color: {text}; }}
+#composer[focused="true"] {{ border-color: {accent}; }}
+#composerText, #composerText:focus {{ background: transparent; border: none; padding: 0; color: {text}; }}
 QPushButton#primary {{ background: {accent}; color: {on_accent}; border: 2px solid {accent}; border-radius: 6px;
     padding: 0 14px; font-weight: 600; }}
 QPushButton#primary:hover {{ background: {accent_hover}; border-color: {accent_hover}; }}
@@ -39,7 +40,7 @@ QPushButton#primary:disabled {{ background: {line}; border-color: {line}; color:
 #userTurn {{ background: {raised}; border-radius: 10px; }}
 #answerTurn, #userTurn QTextBrowser, #answerTurn QTextBrowser {{ background: transparent; border: none; padding: 0; }}
 #messageEdit {{ background: {surface}; border: 1px solid {line}; border-radius: 6px; padding: 6px; }}
-#completeText {{ border: none; padding: 0; }}
+#completeText, #completeText:focus {{ border: none; padding: 0; }}
 
 QToolButton[kind="quiet"]:checked {{ background: {selection}; }}
 QLabel#caption {{ color: {muted}; font-size: 12px; background: transparent; }}

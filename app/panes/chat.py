@@ -9,8 +9,8 @@ from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QGuiApplica
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
 
 from app import theme
-from app.panes.chat_header import ChatHeader
 from app.state import State
+from app.widgets.chat_header import ChatHeader
 from app.widgets.complete_text import CompleteText
 from app.widgets.composer import Composer
 from app.widgets.highlight import Ink, current_ink
@@ -41,7 +41,8 @@ class Pane(QWidget):
         self._text_tokens_shown = False
         self._answered = False
         ink = current_ink(state.settings.value("text_size"))
-        self.header = ChatHeader(state)
+        self.header = ChatHeader()
+        self.header.show_model(state.workspace.info)
         self.header.models_wanted.connect(self.models_wanted)
         self.transcript = Transcript(ink)
         self.text = CompleteText(ink)
@@ -75,13 +76,19 @@ class Pane(QWidget):
         page.addWidget(foot)
         self._connect()
         self._set_ink(ink)
+        self.header.show_chat(self._talk.chat)
         self._on_chat(self._talk.chat)
         self._on_path()
         self._greet()
         self.composer.set_text(self._talk.draft)
 
     def _connect(self) -> None:
-        talk, captures = self._talk, self._state.captures
+        talk, captures, workspace = self._talk, self._state.captures, self._state.workspace
+        self.header.mode_wanted.connect(talk.set_mode)
+        self.header.system_edited.connect(talk.set_system)
+        talk.chat_changed.connect(self.header.show_chat)
+        workspace.model_changed.connect(self.header.show_model)
+        workspace.loading_changed.connect(self.header.show_loading)
         talk.chat_changed.connect(self._on_chat)
         talk.path_changed.connect(self._on_path)
         talk.message_changed.connect(self._on_message)
@@ -94,11 +101,11 @@ class Pane(QWidget):
         captures.records_changed.connect(self._on_records)
         captures.focus_changed.connect(self._on_focus)
         self._state.library.deleted.connect(self._on_chat_deleted)
-        self._state.workspace.failed.connect(self.notice.fail)
-        self._state.workspace.load_failed.connect(self._on_load_failed)
+        workspace.failed.connect(self.notice.fail)
+        workspace.load_failed.connect(self._on_load_failed)
         self._state.settings.changed.connect(self._on_setting)
-        self._state.workspace.model_changed.connect(self._greet)
-        self._state.workspace.loading_changed.connect(self._greet)
+        workspace.model_changed.connect(self._greet)
+        workspace.loading_changed.connect(self._greet)
         self._state.models.cards_changed.connect(self._greet)
         theme.theme_changed.connect(self._on_theme)
         self.composer.submitted.connect(self.send)

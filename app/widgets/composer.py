@@ -6,7 +6,7 @@ It knows no chat. While the model writes, Stop stands in Send's place and one ca
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QFocusEvent, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QWidget
 
 from app import theme
@@ -19,8 +19,17 @@ class Editor(QPlainTextEdit):
     """Plain text with the composer's keys."""
 
     submitted = Signal()
+    focused = Signal(bool)
     earlier = Signal()  # Up in an empty editor
     version = Signal(int)  # Left or Right in an empty editor
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        super().focusInEvent(event)
+        self.focused.emit(True)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        self.focused.emit(False)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         key, plain = event.key(), event.modifiers() == Qt.KeyboardModifier.NoModifier
@@ -58,6 +67,7 @@ class Composer(QFrame):
         self.editor.document().setDocumentMargin(0)
         self.editor.textChanged.connect(self._on_text)
         self.editor.submitted.connect(self._submit)
+        self.editor.focused.connect(self._show_focus)
         self._hint = named(QLabel("Ctrl+Enter continues at the end of the text."), "caption")
         self._hint.hide()
         self.button = named(QPushButton(), "primary")
@@ -115,6 +125,12 @@ class Composer(QFrame):
         ink = "on_accent" if self.button.isEnabled() else "muted"
         self.button.setIcon(theme.icon("square" if self._answering else "send", 16, ink))
 
+    def _show_focus(self, focused: bool) -> None:
+        """The whole composer is the field, so its frame carries the mark."""
+        self.setProperty("focused", focused)
+        self.style().unpolish(self)
+        self.style().polish(self)
+
     def _submit(self) -> None:
         if not self._answering and self.text.strip():
             self.submitted.emit(self.text)
@@ -134,7 +150,7 @@ class Composer(QFrame):
         """As high as the text, up to eight lines; QPlainTextEdit's document counts in lines."""
         lines = self.editor.document().documentLayout().documentSize().height()
         spacing = self.editor.fontMetrics().lineSpacing()
-        self.editor.setFixedHeight(round(spacing * max(1, min(MOST_LINES, lines))) + 4)
+        self.editor.setFixedHeight(round(spacing * max(1, min(MOST_LINES, lines))) + 6)
         policy = Qt.ScrollBarPolicy
         self.editor.setVerticalScrollBarPolicy(
             policy.ScrollBarAsNeeded if lines > MOST_LINES else policy.ScrollBarAlwaysOff

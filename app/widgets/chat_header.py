@@ -1,4 +1,4 @@
-"""The head of the chat: which model, which mode, and what the model is told first."""
+"""The head of the chat: which model, which mode, and what the model is told first. It knows values, no state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QVBoxLayout
 
 from app import theme
-from app.state import State
 from app.widgets.named import named, toggle_button
 from engine import Chat, ModelInfo, Progress
 
@@ -16,15 +15,18 @@ WHY_COMPLETE = "{name} has no chat template: it continues text, it does not take
 
 
 class ChatHeader(QFrame):
-    """models_wanted: the model's name was clicked."""
+    """models_wanted: the model's name was clicked. mode_wanted: chat or complete. system_edited: the text."""
 
     models_wanted = Signal()
+    mode_wanted = Signal(str)
+    system_edited = Signal(str)
 
-    def __init__(self, state: State) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.setObjectName("chatHeader")
-        self._state = state
         self._name = ""
+        self._info: ModelInfo | None = None
+        self._chat = Chat("", "")
         self._model = named(QPushButton(), "modelName")
         self._model.setIconSize(QSize(16, 16))
         self._model.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
@@ -48,7 +50,7 @@ class ChatHeader(QFrame):
         self._system.setAccessibleName("System prompt")
         self._system.setPlaceholderText("Told to the model first. It counts from the next answer on.")
         self._system.setFixedHeight(84)
-        self._system.textChanged.connect(lambda: state.conversation.set_system(self._system.toPlainText()))
+        self._system.textChanged.connect(self._on_system)
         segments = QHBoxLayout()
         segments.setSpacing(0)
         segments.addWidget(self.chat_button)
@@ -65,19 +67,21 @@ class ChatHeader(QFrame):
         column.addLayout(row)
         column.addWidget(self._why)
         column.addWidget(self._system)
-        state.workspace.model_changed.connect(self._show_model)
-        state.workspace.loading_changed.connect(self._on_loading)
-        state.conversation.chat_changed.connect(self._show_chat)
         theme.theme_changed.connect(self._show_icons)
         self._show_icons()
-        self._show_model(state.workspace.info)
-        self._show_chat(state.conversation.chat)
+        self.show_model(None)
+        self.show_chat(self._chat)
 
     def _ask_mode(self, mode: str) -> None:
-        self._state.conversation.set_mode(mode)
-        self._show_chat(self._state.conversation.chat)
+        self.mode_wanted.emit(mode)
+        self.show_chat(self._chat)  # a click alone changes nothing
 
-    def _show_chat(self, chat: Chat) -> None:
+    def _on_system(self) -> None:
+        self.system_edited.emit(self._system.toPlainText())
+
+    def show_chat(self, chat: Chat) -> None:
+        """The mode and the system prompt of a chat."""
+        self._chat = chat
         complete = chat.mode == "complete"
         self.chat_button.setChecked(not complete)
         self.complete_button.setChecked(complete)
@@ -90,36 +94,37 @@ class ChatHeader(QFrame):
         self._on_fold(self._system_button.isChecked())
         self._explain()
 
-    def _show_model(self, info: ModelInfo | None) -> None:
+    def show_model(self, info: ModelInfo | None) -> None:
+        self._info = info
         self._name = info.name if info else "No model"
         self._model.setAccessibleName(f"Model: {self._name}")
         self._fit()
         self.chat_button.setEnabled(info is None or info.chat_template)
         self._explain()
 
-    def _on_loading(self, progress: Progress | None) -> None:
+    def show_loading(self, progress: Progress | None) -> None:
         if progress is None:
-            self._show_model(self._state.workspace.info)
-        elif self._state.workspace.info is None:
+            self.show_model(self._info)
+        elif self._info is None:
             self._name = "Loading the model"
             self._fit()
 
     def _explain(self) -> None:
-        info = self._state.workspace.info
+        info = self._info
         base = info is not None and not info.chat_template
         self._why.setText(WHY_COMPLETE.format(name=info.name) if info is not None and base else "")
         self._why.setVisible(base)
 
     def _on_fold(self, shown: bool) -> None:
-        self._system.setVisible(shown and self._state.conversation.chat.mode != "complete")
+        self._system.setVisible(shown and self._chat.mode != "complete")
 
     def _fit(self) -> None:
         """In a narrow chat the system prompt is an icon, and a long name is cut."""
-        told = bool(self._state.conversation.chat.system.strip())
+        told = bool(self._chat.system.strip())
         words = " System prompt, set" if told else " System prompt"
         self._system_button.setText(words if self.width() >= ROOMY else "")
         self._system_button.setAccessibleName(words.strip())
-        room = self.width() - (390 if self.width() >= ROOMY else 270)
+        room = self.width() - (390 if self.width() >= ROOMY else 240)
         metrics = self._model.fontMetrics()
         self._model.setText(metrics.elidedText(self._name, Qt.TextElideMode.ElideRight, max(60, room)))
 
