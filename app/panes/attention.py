@@ -33,7 +33,7 @@ from app.state.attention import MEAN
 from app.widgets.head_grid import HeadGrid
 from app.widgets.heatmap import Heatmap
 from app.widgets.named import named, quiet_button, toggle_button
-from app.widgets.pieces import visible
+from app.widgets.pieces import piece_of, visible
 from app.widgets.slider import PlainSlider
 from app.widgets.tint import Legend
 
@@ -221,7 +221,7 @@ class Pane(QWidget):
         self.grid.set_maps(None if thumbnails is None else thumbnails.cells)
         layer, head = self.grid.choice
         self.title.setText(f"Layer {layer} · mean" if self.mean.isChecked() else f"Layer {layer} · head {head}")
-        tokens = self._captures.tokens()
+        tokens = self._captures.tokens()[:-1]  # the newest was not read yet: it has no row and nothing looks at it
         values, first = self._captures.map(self._layer, self._head)
         self.map.set_map(values, first, tokens, self._row if tokens else -1)
         self._arrange()
@@ -255,7 +255,7 @@ class Pane(QWidget):
             return ""
         best = np.argsort(row)[::-1][:4]
         words = ", ".join(f"{visible(tokens[i], 12)} {row[i]:.2f}" for i in best)
-        return f"While writing {visible(record.text, 16)} it looked at {words}"
+        return f"While writing {visible(piece_of(record), 16)} it looked at {words}"
 
     def _show_reader(self) -> None:
         rereading, captures = self._captures.rereading, self._captures

@@ -85,7 +85,8 @@ class Pane(QWidget):
         self._models.failed.connect(lambda message, hint: self.notice.fail(message, hint, ""))
         self._workspace.model_changed.connect(self._show_cards)
         self._workspace.loading_changed.connect(self._show_loading)
-        self._workspace.load_failed.connect(self.notice.fail)
+        # The details are told in the chat, which has the room for them.
+        self._workspace.load_failed.connect(lambda message, hint, _: self.notice.fail(message, hint, ""))
         theme.theme_changed.connect(self._tint)
         self._tint()
         self._show_cards()
@@ -95,6 +96,7 @@ class Pane(QWidget):
         self.add = QPushButton("Add a folder")
         self.add.clicked.connect(self._choose_folder)
         self.how = toggle_button("loadParams", "How to load")
+        self.how.setToolTip("Device, threads and precision of the next model that is loaded")
         self.how.toggled.connect(self.form.setVisible)
         self.look = quiet_button("modelsRefresh", "Look through the folders again")
         self.look.clicked.connect(self._models.refresh)
@@ -130,7 +132,7 @@ class Pane(QWidget):
     # --- drawing ------------------------------------------------------------------------------------------------------
 
     def _show_cards(self, *_: object) -> None:
-        """Make the cards anew, the loaded one marked; those that cannot be run come last."""
+        """Make the cards anew, the loaded one marked; those that talk first, those that cannot be run last."""
         focused = next((card.card.path for card in self.cards if card.button.hasFocus()), "")
         for old in self.cards:
             self._list.removeWidget(old)
@@ -138,7 +140,7 @@ class Pane(QWidget):
             old.deleteLater()
         loaded = self._workspace.info.path if self._workspace.info else ""
         self.cards = []
-        for model in sorted(self._models.cards, key=lambda m: (not m.supported, not m.bundled)):
+        for model in sorted(self._models.cards, key=lambda m: (not m.supported, not m.chat_template)):
             folder = self._models.folder_of(model)
             card = Card(model, current=bool(loaded) and _same(model.path, loaded), added=bool(folder))
             card.load.connect(self._models.load)

@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.state import State
 from app.widgets.named import named, quiet_button, toggle_button
-from app.widgets.pieces import visible
+from app.widgets.pieces import piece_of, visible
 from app.widgets.token_bars import HEAD, TokenBars, as_text, rows, summary
 
 NAME, TITLE, ICON = "probabilities", "Probabilities", "chart-bar"
@@ -169,7 +169,7 @@ class Pane(QWidget):
         if record is None or focused is None:
             return
         total = len(self._captures.records(focused[0]))
-        self.token.setText(visible(record.text or self._piece(), 20))
+        self.token.setText(visible(piece_of(record), 20))
         self.place.setText(f"token {focused[1] + 1} of {total}")
         self.previous.setEnabled(focused[1] > 0)
         self.next.setEnabled(focused[1] < total - 1)
@@ -182,10 +182,6 @@ class Pane(QWidget):
             self._fill_table()
         else:
             self.bars.show_record(record, self._count)
-
-    def _piece(self) -> str:
-        record = self._captures.record
-        return record.pieces[record.chosen] if record is not None and record.chosen >= 0 else ""
 
     def _fill_table(self) -> None:
         record = self._captures.record

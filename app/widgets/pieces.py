@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from engine import TokenRecord
+
 SIGNS = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍", "\u00a0": "⍽"})
 UNFINISHED = "◌"  # a token that is only a part of a character
 
@@ -13,6 +15,11 @@ def visible(piece: str, longest: int = 24) -> str:
         half = (longest - 1) // 2
         text = f"{text[:half]}…{text[-half:]}"
     return text
+
+
+def piece_of(record: TokenRecord) -> str:
+    """What a token adds to the text, or its own name where that is nothing, as with a mark of the end."""
+    return record.text or (record.pieces[record.chosen] if record.chosen >= 0 else "")
 
 
 def percent(probability: float) -> str:
