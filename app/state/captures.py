@@ -109,9 +109,9 @@ class Captures(QObject):
 
     def _on_stored(self, message: str, event: Event) -> None:
         if isinstance(event, Records):
-            stored = list(event.records)
-            last = stored[-1].position if stored else -1
-            self._records[message] = stored + [r for r in self.records(message) if r.position > last]
+            records = list(event.records)
+            put_records(records, self.records(message))
+            self._records[message] = records
             self.records_changed.emit(message, 0)
             if self.following and not self._live:
                 self._focus_newest(message)
@@ -120,9 +120,7 @@ class Captures(QObject):
             self._opening.discard(message)
 
     def _add(self, message: str, records: Sequence[TokenRecord]) -> None:
-        known = self._records.setdefault(message, [])
-        first = len(known)
-        known.extend(records)
+        first = put_records(self._records.setdefault(message, []), records)
         self.records_changed.emit(message, first)
         if self.following:
             self._focus_newest(message)
@@ -238,7 +236,8 @@ class Captures(QObject):
     def tokens(self) -> list[str]:
         """The pieces of the context in focus; those not known yet show as their id until they are."""
         ids = self._ids()
-        self._ask_for_pieces(ids)
+        if ids:  # else the records may be another model's, to which the same ids say something else
+            self._ask_for_pieces(ids)
         return [self._pieces.get(i, f"<id {i}>") for i in ids]
 
     def reread(self) -> None:
@@ -321,6 +320,18 @@ class Captures(QObject):
         self._store.clear()
         self._thumbnails = None
         self.attention_changed.emit()
+
+
+def put_records(known: list[TokenRecord], records: Sequence[TokenRecord]) -> int:
+    """Add records to those known and return the first new index.
+
+    A position that comes again replaces what stood there and after it: to continue an answer takes its end mark back.
+    """
+    while records and known and known[-1].position >= records[0].position:
+        known.pop()
+    first = len(known)
+    known.extend(records)
+    return first
 
 
 def put_ids(ids: list[int], records: Sequence[TokenRecord]) -> None:

@@ -51,6 +51,25 @@ def test_the_oldest_rows_go_first_and_the_budget_holds() -> None:
     assert np.array_equal(store.row(LAYER, 0, 15), block(15, 1)[0, 0, 0].astype(np.float32))
 
 
+def test_a_growing_map_is_the_one_read_at_once() -> None:
+    rng = np.random.default_rng(5)
+    growing = AttentionStore(budget=2000)
+    for step in range(40):
+        growing.add(step, (LAYER,), rng.random((1, 2, 1, step + 1)).astype(np.float16))
+        if step % 7 == 6:  # a row that comes again
+            growing.add(step - 3, (LAYER,), rng.random((1, 2, 1, step - 2)).astype(np.float16))
+        head = (0, 0, MEAN, 1)[step % 4]
+        values, first = growing.map(LAYER, head, step + 1)
+        for position in range(step + 1):
+            row = growing.row(LAYER, head, position)
+            if row is None:
+                assert position < first or np.isnan(values[position - first]).all()
+            else:
+                assert np.array_equal(values[position - first, : position + 1], row)
+    assert growing.row(LAYER, 0, 0) is None  # the budget did let rows go
+    assert set(growing._lines) <= set(growing._where[LAYER])
+
+
 def test_a_context_that_begins_alike_keeps_the_shared_rows() -> None:
     store = AttentionStore()
     store.restart([1, 2, 3, 4])

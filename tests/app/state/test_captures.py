@@ -118,6 +118,35 @@ def test_records_of_a_continued_answer_join_those_that_come_from_the_store(
     assert [record.text for record in captures.records("m")] == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("store_is_late", [False, True])
+def test_continuing_takes_the_end_mark_back(
+    captures: Captures, fake: FakeEngine, bridge: Bridge, store_is_late: bool
+) -> None:
+    fake.records["m"] = (a_record(3, "a"), a_record(4, ""))
+    captures.set_context("m", Prompt(messages=PROMPT.messages, answer_ids=(103, 104)))
+    captures.begin("m", 900)
+    stored = fake.drain() if store_is_late else []
+    fake.play(900, [Started(0, (1, 2, 3), "", 1, 0), Tokens(0, "bc", (a_record(4, "b"), a_record(5, "c"))), Done(0)])
+    bridge.deliver()
+    for event in stored:
+        bridge.arrived.emit(event)
+    assert [(record.position, record.text) for record in captures.records("m")] == [(3, "a"), (4, "b"), (5, "c")]
+
+
+def test_the_records_of_another_model_do_not_name_this_models_tokens(
+    captures: Captures, fake: FakeEngine, bridge: Bridge
+) -> None:
+    fake.records["old"] = (a_record(1, "elsewhere"),)  # its id is 101
+    captures.want("old")
+    bridge.deliver()
+    assert captures.focused == ("old", 0) and captures.tokens() == []
+    captures.set_context("m", PROMPT)
+    captures.begin("m", 900)
+    fake.play(900, [Started(0, (101, 2), "rendered", 1, 0), Tokens(0, "a", (a_record(2, "a"),))])
+    bridge.deliver()
+    assert captures.tokens() == ["<id 101>", "<id 2>", "a"]
+
+
 def test_a_focus_on_a_message_that_is_not_shown_goes(captures: Captures, fake: FakeEngine, bridge: Bridge) -> None:
     write(captures, fake, bridge, "m", 900, ["a"])
     captures.show(["other"])
