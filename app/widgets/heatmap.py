@@ -33,6 +33,7 @@ READABLE = 13.0  # pixels of a cell from which tokens are written on the axes
 LARGEST = 30.0
 ROOM = (76, 58)  # pixels for tokens at the left, at most, and above
 NUMBERS = (34, 18)  # the same for positions only
+SLANT = 22  # pixels at the right for the slanted token of the last column
 CENTRE = Qt.AlignmentFlag.AlignCenter
 LEFT_MIDDLE = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 RIGHT_MIDDLE = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
@@ -131,16 +132,16 @@ class Heatmap(QWidget):
         return self._size() >= READABLE
 
     def _origin(self) -> tuple[int, int]:
-        return (self._label_width, ROOM[1]) if self._named() else NUMBERS
+        return (min(self._label_width, int(self.width() * 0.28)), ROOM[1]) if self._named() else NUMBERS
 
     def _spans(self) -> tuple[int, int]:
-        """How many rows and columns are in view."""
+        """How many rows and columns are in view: hardly more rows than columns, for the rest would be the future."""
         left, top = self._origin()
         count, size = len(self._tokens), self._size()
-        return (
-            min(count, max(1, int((self.height() - top) / size + 1e-6))),
-            min(count, max(1, int((self.width() - left) / size + 1e-6))),
-        )
+        right = SLANT if self._named() else 0
+        columns = min(count, max(1, int((self.width() - left - right) / size + 1e-6)))
+        rows = min(count, max(1, int((self.height() - top) / size + 1e-6)))
+        return min(rows, columns + 3), columns
 
     def _in_view(self) -> tuple[range, range]:
         (rows, columns), (row, column) = self._spans(), self._corner
