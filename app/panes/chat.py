@@ -13,7 +13,7 @@ from app.state import State
 from app.widgets.chat_header import ChatHeader
 from app.widgets.complete_text import CompleteText
 from app.widgets.composer import Composer
-from app.widgets.highlight import Ink, current_ink
+from app.widgets.ink import Ink, current_ink
 from app.widgets.named import named, slim_bar
 from app.widgets.notice import Notice
 from app.widgets.transcript import Transcript

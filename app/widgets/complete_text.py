@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
-from app.widgets.highlight import Ink
+from app.widgets.ink import Ink
 from app.widgets.named import named, quiet_button
 from app.widgets.token_strip import TokenStrip
 from engine import TokenRecord

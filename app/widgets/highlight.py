@@ -1,65 +1,19 @@
-"""The inks of a text: fonts and colours of the theme as Qt character formats, and Pygments' colours for code."""
+"""Code in colours: Pygments' tokens as Qt character formats of the theme."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
 from pygments.token import Comment, Keyword, Literal, Name, Number, String, _TokenType
 from pygments.util import ClassNotFound
-from PySide6.QtGui import QColor, QFont, QTextCharFormat
+from PySide6.QtGui import QFont, QTextCharFormat
 
-from app import theme
+from app.widgets.ink import Ink
 
-LIGATURES = ("calt", "liga")  # off: "->" must not be drawn as an arrow that nobody wrote
 LONGEST_COLOURED = 20_000  # characters; longer code stays plain, so that drawing it never stalls the window
-
-
-@dataclass(frozen=True, slots=True)
-class Ink:
-    """Colours, font families and sizes (pixels) that a text is drawn with."""
-
-    text: QColor
-    muted: QColor
-    accent: QColor
-    raised: QColor
-    line: QColor
-    good: QColor
-    warning: QColor
-    family: str
-    mono: str
-    size: int
-    line_height: int = 150  # percent
-
-    def text_format(self) -> QTextCharFormat:
-        return self._format(self.text, self.family, self.size)
-
-    def code_format(self) -> QTextCharFormat:
-        return self._format(self.text, self.mono, self.size - 1)
-
-    def caption_format(self) -> QTextCharFormat:
-        return self._format(self.muted, self.family, 12)
-
-    def _format(self, color: QColor, family: str, size: int) -> QTextCharFormat:
-        font = QFont(family)
-        font.setPixelSize(size)
-        for ligature in LIGATURES:
-            font.setFeature(QFont.Tag(ligature), 0)
-        form = QTextCharFormat()
-        form.setFont(font, QTextCharFormat.FontPropertiesInheritanceBehavior.FontPropertiesSpecifiedOnly)
-        form.setForeground(color)
-        return form
-
-
-def current_ink(size: int) -> Ink:
-    """The theme's inks, for text of this size in pixels."""
-    now = theme.current()
-    colors = (now.text, now.muted, now.accent, now.raised, now.line, now.good, now.warning)
-    text, muted, accent, raised, line, good, warning = map(QColor, colors)
-    return Ink(text, muted, accent, raised, line, good, warning, theme.text_family(), theme.mono_family(), size)
 
 
 def code_formats(code: str, language: str, ink: Ink) -> Iterator[tuple[str, QTextCharFormat]]:

@@ -24,7 +24,8 @@ from PySide6.QtGui import (
     QTextTableFormat,
 )
 
-from app.widgets.highlight import Ink, code_formats
+from app.widgets.highlight import code_formats
+from app.widgets.ink import Ink
 
 HEADINGS = {"h1": 1.35, "h2": 1.2, "h3": 1.08}
 BULLETS = (QTextListFormat.Style.ListDisc, QTextListFormat.Style.ListCircle, QTextListFormat.Style.ListSquare)

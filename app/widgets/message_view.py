@@ -34,7 +34,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.widgets.flowing import FlowingText
-from app.widgets.highlight import Ink
+from app.widgets.ink import Ink
 from app.widgets.markdown import MarkdownDocument
 from app.widgets.named import named, quiet_button
 from app.widgets.token_strip import TokenStrip

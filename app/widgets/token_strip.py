@@ -28,7 +28,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QTextEdit, QVBox
 
 from app import theme
 from app.widgets.flowing import FlowingText
-from app.widgets.highlight import Ink
+from app.widgets.ink import Ink
 from app.widgets.named import named
 from engine import TokenRecord
 

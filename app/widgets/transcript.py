@@ -7,21 +7,25 @@ back. It knows messages and texts, not chats or the engine.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QRect, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QResizeEvent
 from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from app import theme
-from app.widgets.highlight import Ink
-from app.widgets.message_view import MARGIN, MessageView
+from app.widgets.ink import Ink
 from app.widgets.named import named
 from engine import StoredMessage
+
+if TYPE_CHECKING:
+    from app.widgets.message_view import MessageView
 
 FIRST_BATCH = 8  # a message takes some 4 ms to build, and a frame has 16
 BATCH = 4
 NEAR_TOP = 400  # pixels from the top at which older messages are built
 COLUMN = 82  # characters
+MARGIN = 24  # pixels that a message keeps free beside its text, both sides together
 
 
 class Transcript(QScrollArea):
@@ -146,6 +150,8 @@ class Transcript(QScrollArea):
         return len(self._views)
 
     def _build(self, index: int, row: int | None = None) -> None:
+        from app.widgets.message_view import MessageView  # Markdown and Pygments: not needed for the first paint
+
         message = self._messages[index]
         view = MessageView(message, self._ink, self._versions(message.id))
         view.asked.connect(self.asked)
@@ -198,7 +204,7 @@ class Transcript(QScrollArea):
         font = self.font()
         font.setPixelSize(self._ink.size)
         font.setFamilies([self._ink.family])
-        self._column.setMaximumWidth(round(QFontMetricsF(font).averageCharWidth() * COLUMN) + 2 * MARGIN)
+        self._column.setMaximumWidth(round(QFontMetricsF(font).averageCharWidth() * COLUMN) + MARGIN)
 
     @property
     def column_width(self) -> int:
@@ -206,10 +212,9 @@ class Transcript(QScrollArea):
 
     def _on_focus(self, old: QWidget | None, new: QWidget | None) -> None:
         for widget in (old, new):
-            while widget is not None and not isinstance(widget, MessageView):
-                widget = widget.parentWidget()
-            if isinstance(widget, MessageView) and self.isAncestorOf(widget):
-                widget.show_actions()
+            for view in self._views.values():
+                if widget is not None and view.isAncestorOf(widget):
+                    view.show_actions()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

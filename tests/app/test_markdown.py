@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PySide6.QtGui import QTextCursor, QTextDocument
 from PySide6.QtWidgets import QApplication
 
-from app.widgets.highlight import code_formats, current_ink
+from app.widgets.highlight import code_formats
+from app.widgets.ink import current_ink
 from app.widgets.markdown import MarkdownDocument
 
 TEXT = """# Title
