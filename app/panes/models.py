@@ -1,67 +1,107 @@
-"""The Models pane: the models on this machine, what each is, and the way to bring another one."""
+"""The Models pane: the models of this machine folder by folder, how one is loaded, and the way to bring another.
+
+A folder can be dropped anywhere on it. Looking into folders and loading are the engine's work.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QShowEvent
-from PySide6.QtWidgets import (
-    QFileDialog,
-    QFrame,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from app import theme
 from app.state import State
 from app.widgets.form import Form
-from app.widgets.model_card import Card
+from app.widgets.loading_strip import LoadingStrip
+from app.widgets.model_card import Card, words
 from app.widgets.named import named, quiet_button, toggle_button
 from app.widgets.notice import Notice
-from engine import LoadParams, Progress
+from engine import LoadParams, ModelCard, ModelInfo, Progress
 
 NAME, TITLE, ICON = "models", "Models", "layers"
+CHOOSE = "Choose a model's folder, or a folder of models"
+LOOKING = "Looking for models."
+TINY = "Tiny: good for seeing how it works, not for answers to rely on."
+NOTHING = "No model was found here. A model's folder holds config.json, tokenizer.json and .safetensors files."
 HELP = (
-    "The models that come with Vitrine are tiny: good for seeing how it works, not for answers to rely on. "
-    "To bring a real one, download the whole folder of a Llama model in safetensors form (config.json, "
-    "tokenizer.json and the .safetensors files), then add that folder here or drop it on this pane."
+    "To bring a real model, download the whole folder of a Llama model in safetensors form (config.json, "
+    "tokenizer.json, tokenizer_config.json and the .safetensors files), then add that folder here or drop it on this "
+    "pane. It needs at least as much memory as its files are large. Vitrine itself downloads nothing."
 )
 
 
 class Pane(QWidget):
-    """A view of state.models and of the load going on in state.workspace."""
+    """A view of state.models and of what state.workspace loads."""
 
     def __init__(self, state: State) -> None:
         super().__init__()
         self.setObjectName("pane")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAcceptDrops(True)
-        self._models = state.models
-        self._workspace = state.workspace
+        self._models, self._workspace = state.models, state.workspace
+        self._shown: object = None
         self.cards: list[Card] = []
+        self.removers: dict[str, QPushButton] = {}
         self.notice = Notice()
-        self.form = Form(state.models.load_params, headings=False)
-        self.form.changed.connect(self._on_params)
-        self.form.reset.connect(self._on_reset)
-        self.form.hide()
+        self.loading = LoadingStrip()
+        self.loading.cancelled.connect(self._workspace.cancel_load)
         self._list = QVBoxLayout()
         self._list.setSpacing(8)
-        words = QLabel(HELP)
-        words.setWordWrap(True)
-        words.setProperty("role", "caption")
+        self._list.addWidget(words(LOOKING, "caption"))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(2, 2, 2, 2)  # room for the frame that says a folder can be dropped
+        column.setSpacing(0)
+        column.addLayout(self._make_head())
+        column.addWidget(self._make_scroll(), 1)
+        self._models.cards_changed.connect(self._show_cards)
+        self._models.failed.connect(lambda message, hint: self.notice.fail(message, hint, ""))
+        self._workspace.model_changed.connect(self._show_cards)
+        self._workspace.loading_changed.connect(self._show_loading)
+        # The details are told in the chat, which has the room for them.
+        self._workspace.load_failed.connect(lambda message, hint, _: self.notice.fail(message, hint, ""))
+        theme.theme_changed.connect(self._tint)
+        self._tint()
+        self._mark_params()
+        if self._models.cards:
+            self._show_cards()
+        self._show_loading(self._workspace.loading)
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def _make_head(self) -> QVBoxLayout:
+        self.add = named(QPushButton("Add a folder"), "addFolder")
+        self.add.setToolTip(CHOOSE)
+        self.add.clicked.connect(self._choose_folder)
+        self.how = toggle_button("loadParams", "How to load")
+        self.look = quiet_button("modelsRefresh", "Look through the folders again")
+        self.look.clicked.connect(self._models.refresh)
+        self.setFocusProxy(self.add)
+        line = QHBoxLayout()
+        line.setSpacing(4)
+        line.addWidget(self.add)
+        line.addWidget(self.how)
+        line.addStretch(1)
+        line.addWidget(self.look)
+        head = QVBoxLayout()
+        head.setContentsMargins(10, 10, 10, 8)
+        head.setSpacing(8)
+        head.addLayout(line)
+        head.addWidget(self.loading)
+        head.addWidget(self.notice)
+        return head
+
+    def _make_scroll(self) -> QScrollArea:
         holder = QWidget()
         inner = QVBoxLayout(holder)
-        inner.setContentsMargins(12, 4, 12, 12)
-        inner.setSpacing(8)
-        inner.addWidget(self.form)
+        inner.setContentsMargins(10, 0, 10, 12)
+        inner.setSpacing(12)
+        inner.addWidget(self._make_params())
         inner.addLayout(self._list)
-        inner.addWidget(words)
+        inner.addWidget(words(HELP, "caption"))
         inner.addStretch(1)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -71,117 +111,126 @@ class Pane(QWidget):
         scroll.setWidget(holder)
         scroll.viewport().setAutoFillBackground(False)
         holder.setAutoFillBackground(False)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addLayout(self._make_head())
-        column.addWidget(self._make_loading())
-        line = QHBoxLayout()
-        line.setContentsMargins(12, 0, 12, 0)
-        line.addWidget(self.notice)
-        column.addLayout(line)
-        column.addWidget(scroll, 1)
-        self._models.cards_changed.connect(self._show_cards)
-        self._models.failed.connect(lambda message, hint: self.notice.fail(message, hint, ""))
-        self._workspace.model_changed.connect(self._show_cards)
-        self._workspace.loading_changed.connect(self._show_loading)
-        # The details are told in the chat, which has the room for them.
-        self._workspace.load_failed.connect(lambda message, hint, _: self.notice.fail(message, hint, ""))
-        theme.theme_changed.connect(self._tint)
-        self._tint()
-        self._show_cards()
-        self._show_loading(self._workspace.loading)
+        return scroll
 
-    def _make_head(self) -> QHBoxLayout:
-        self.add = QPushButton("Add a folder")
-        self.add.clicked.connect(self._choose_folder)
-        self.how = toggle_button("loadParams", "How to load")
-        self.how.setToolTip("Device, threads and precision of the next model that is loaded")
-        self.how.toggled.connect(self.form.setVisible)
-        self.look = quiet_button("modelsRefresh", "Look through the folders again")
-        self.look.clicked.connect(self._models.refresh)
-        line = QHBoxLayout()
-        line.setContentsMargins(12, 12, 12, 4)
-        line.setSpacing(4)
-        line.addWidget(self.add)
-        line.addWidget(self.how)
-        line.addStretch(1)
-        line.addWidget(self.look)
-        return line
-
-    def _make_loading(self) -> QWidget:
-        self.loading = QWidget()
-        self.phase = named(QLabel(), "loadPhase", "Loading")
-        self.phase.setProperty("role", "caption")
-        self.bar = named(QProgressBar(), "loadProgress", "Loading a model")
-        self.bar.setTextVisible(False)
-        self.cancel = QPushButton("Cancel")
-        self.cancel.setAccessibleName("Cancel loading")
-        self.cancel.clicked.connect(self._workspace.cancel_load)
-        line = QHBoxLayout()
-        line.addWidget(self.bar, 1)
-        line.addWidget(self.cancel)
-        column = QVBoxLayout(self.loading)
-        column.setContentsMargins(12, 0, 12, 4)
-        column.setSpacing(2)
-        column.addWidget(self.phase)
-        column.addLayout(line)
-        self.loading.hide()
-        return self.loading
+    def _make_params(self) -> QWidget:
+        self.form = Form(self._models.load_params, headings=False)
+        self.form.changed.connect(self._on_params)
+        self.form.reset.connect(self._on_reset)
+        self.again = named(QPushButton("Load the model again with these"), "loadAgain")
+        self.again.clicked.connect(self._load_again)
+        holder = QWidget()
+        column = QVBoxLayout(holder)
+        column.setContentsMargins(0, 0, 0, 8)
+        column.setSpacing(8)
+        column.addWidget(self.form)
+        column.addWidget(self.again, 0, Qt.AlignmentFlag.AlignLeft)
+        self.how.toggled.connect(holder.setVisible)
+        holder.hide()
+        return holder
 
     # --- drawing ------------------------------------------------------------------------------------------------------
 
     def _show_cards(self, *_: object) -> None:
-        """Make the cards anew, the loaded one marked; those that talk first, those that cannot be run last."""
-        focused = next((card.card.path for card in self.cards if card.button.hasFocus()), "")
-        for old in self.cards:
-            self._list.removeWidget(old)
-            old.hide()
-            old.deleteLater()
-        loaded = self._workspace.info.path if self._workspace.info else ""
-        self.cards = []
-        for model in sorted(self._models.cards, key=lambda m: (not m.supported, not m.chat_template)):
-            folder = self._models.folder_of(model)
-            card = Card(model, current=bool(loaded) and _same(model.path, loaded), added=bool(folder))
-            card.load.connect(self._models.load)
-            card.forget.connect(lambda folder=folder: self._models.remove_folder(folder))
-            self._list.addWidget(card)
-            self.cards.append(card)
-            if model.path == focused:
-                card.button.setFocus()
+        """Make the cards anew if any is another, and mark the one in use."""
         self.look.setEnabled(not self._models.scanning)
+        models, folders, info = self._models.cards, self._models.folders, self._workspace.info
+        strange = info if info and not any(_same(model.path, info.path) for model in models) else None
+        wanted = (models, folders, strange)
+        if wanted != self._shown and (models or not self._models.scanning):
+            self._shown = wanted
+            focused = next((card.card.path for card in self.cards if card.button.hasFocus()), "")
+            self._make_list(models, folders, strange)
+            for card in self.cards:
+                if card.card.path == focused:
+                    card.button.setFocus()
+        self._show_states()
+
+    def _make_list(self, models: tuple[ModelCard, ...], folders: list[str], strange: ModelInfo | None) -> None:
+        self.cards.clear()
+        self.removers.clear()
+        while (item := self._list.takeAt(0)) is not None:
+            if (widget := item.widget()) is not None:
+                widget.hide()
+                widget.deleteLater()
+        place = {model.path: "" if model.bundled else self._models.folder_of(model) for model in models}
+        if strange is not None:
+            self._list.addWidget(words("Opened from elsewhere", "heading"))
+            self._add_cards([_card_of(strange)])
+        self._list.addWidget(words("Comes with Vitrine", "heading"))
+        self._list.addWidget(words(TINY, "caption"))
+        self._add_cards([model for model in models if not place[model.path]])
+        for folder in folders:
+            self._list.addWidget(self._folder_head(folder))
+            self._add_cards([model for model in models if place[model.path] == folder], NOTHING)
+
+    def _add_cards(self, models: list[ModelCard], otherwise: str = "") -> None:
+        for model in sorted(models, key=lambda model: not model.supported):
+            card = Card(model)
+            card.load.connect(self._models.load)
+            card.unload.connect(self._workspace.unload)
+            self.cards.append(card)
+            self._list.addWidget(card)
+        if otherwise and not models:
+            self._list.addWidget(words(otherwise, "caption"))
+
+    def _folder_head(self, folder: str) -> QWidget:
+        head = QWidget()
+        name = words(_place_words(folder), "heading")
+        name.setToolTip(folder)
+        remove = named(QPushButton("Remove"), "removeFolder", f"Stop looking for models in {folder}")
+        remove.setProperty("kind", "quiet")
+        remove.setToolTip("Stop looking here. Nothing on the disk is touched.")
+        remove.clicked.connect(lambda: self._models.remove_folder(folder))
+        self.removers[folder] = remove
+        line = QHBoxLayout(head)
+        line.setContentsMargins(0, 4, 0, 0)
+        line.addWidget(name, 1)
+        line.addWidget(remove)
+        return head
+
+    def _show_states(self) -> None:
+        info, workspace = self._workspace.info, self._workspace
+        for card in self.cards:
+            loading = workspace.loading is not None and _same(card.card.path, workspace.loading_path)
+            card.show_state(info is not None and _same(card.card.path, info.path), loading)
+        self.again.setVisible(info is not None)
 
     def _show_loading(self, progress: Progress | None) -> None:
-        self.loading.setVisible(progress is not None)
-        if progress is None:
-            return
-        self.notice.hide()
-        name = os.path.basename(os.path.normpath(self._workspace.loading_path))
-        count = f" {progress.done} of {progress.total}" if progress.total else ""
-        self.phase.setText(f"{name}: {progress.phase.lower()}{count}")
-        self.bar.setRange(0, progress.total)
-        self.bar.setValue(progress.done)
+        path = self._workspace.loading_path
+        if progress is not None and self.loading.isHidden():
+            self.notice.hide()
+        names = (model.name for model in self._models.cards if _same(model.path, path))
+        self.loading.show_progress(next(names, Path(path).name), progress)
+        self._show_states()
+
+    def _mark_params(self) -> None:
+        usual, now = LoadParams(), self._models.load_params
+        self.form.set_baseline(usual, lambda name: getattr(now, name) != getattr(usual, name))
 
     def _tint(self, *_: object) -> None:
         self.add.setIcon(theme.icon("folder-plus"))
         self.look.setIcon(theme.icon("refresh-cw", 16, "muted"))
-        for card in self.cards:
-            card.remove.setIcon(theme.icon("x", 16, "muted"))
 
     # --- what the person does -----------------------------------------------------------------------------------------
 
     def _choose_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Choose the folder that holds the model's files")
+        folder = QFileDialog.getExistingDirectory(self, CHOOSE)
         if folder:
             self._models.add_folder(folder)
 
     def _on_params(self, params: LoadParams) -> None:
         self._models.set_load_params(params)
+        self._mark_params()
 
     def _on_reset(self, name: str) -> None:
         params = self._models.load_params.replace(**{name: getattr(LoadParams(), name)})
-        self._models.set_load_params(params)
         self.form.set_params(params)
+        self._on_params(params)
+
+    def _load_again(self) -> None:
+        if self._workspace.info is not None:
+            self._models.load(self._workspace.info.path)
 
     # --- Qt -----------------------------------------------------------------------------------------------------------
 
@@ -218,3 +267,18 @@ def _folders(event: QDropEvent) -> list[str]:
 
 def _same(one: str, other: str) -> bool:
     return os.path.normpath(one) == os.path.normpath(other)
+
+
+def _place_words(folder: str) -> str:
+    """A folder's path, short where it lies in the person's own, with places at which the line may break."""
+    place = Path(folder)
+    short = str(Path("~", place.relative_to(Path.home()))) if place.is_relative_to(Path.home()) else folder
+    return re.sub(r"([/\\._-])", "\\1\N{ZERO WIDTH SPACE}", short)
+
+
+def _card_of(info: ModelInfo) -> ModelCard:
+    """What is known of a loaded model that no folder here holds."""
+    return ModelCard(
+        path=info.path, name=info.name, family=info.family, kind=info.kind, supported=True,
+        parameters=info.parameters, context=info.context, precision=info.precision, chat_template=info.chat_template,
+    )  # fmt: skip

@@ -1,12 +1,12 @@
-"""A card of a model: what it is, how large, whether it can be run; it can be loaded, and its folder forgotten."""
+"""One model of this machine as a card: what it is, how large, whether it can be run, and what to do with it."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
 from app import theme
-from app.widgets.named import quiet_button
+from app.widgets.named import named
 from engine import ModelCard
 
 
@@ -19,7 +19,7 @@ def amount(number: int) -> str:
 
 
 def size_words(count: int) -> str:
-    """Bytes in words: 14.7 MB, 2.1 GB."""
+    """Bytes in decimal units, as download pages count them: 14.7 MB, 2.1 GB."""
     for size, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if count >= size:
             return f"{count / size:.1f} {unit}"
@@ -37,54 +37,80 @@ def facts(card: ModelCard) -> str:
     if card.context:
         parts.append(f"context {card.context:,}")
     if card.supported:
-        parts.append("talks" if card.chat_template else "continues text")
+        parts.append("chats" if card.chat_template else "continues text")
     return " · ".join(part for part in parts if part)
 
 
 class Card(QFrame):
-    """load: its button was pressed. forget: its folder shall not be looked into any more."""
+    """load: its path, the button was pressed. unload: the same for the model in use."""
 
     load = Signal(str)
-    forget = Signal()
+    unload = Signal()
 
-    def __init__(self, card: ModelCard, current: bool, added: bool, parent: QWidget | None = None) -> None:
-        """current: this model is loaded. added: the person added its folder."""
-        super().__init__(parent)
+    def __init__(self, card: ModelCard) -> None:
+        super().__init__()
         self.card = card
+        self.current = self.loading = False
         self.setObjectName("card")
-        self.setProperty("current", current)
-        self.setAccessibleName(f"{card.name}, {facts(card)}")
-        name = _words(card.name, "name")
-        self.button = QPushButton("Loaded" if current else "Load")
-        self.button.setAccessibleName(f"{card.name} is loaded" if current else f"Load {card.name}")
-        self.button.setEnabled(card.supported and not current)
-        self.button.clicked.connect(lambda: self.load.emit(card.path))
+        self.setToolTip(card.path)
+        self._mark = QLabel()
+        self._state = words("", "caption", wrap=False)
+        self.button = named(QPushButton("Load"), "cardButton")
+        self.button.clicked.connect(self._act)
         head = QHBoxLayout()
-        head.setSpacing(4)
-        head.addWidget(name, 1)
-        self.remove = quiet_button("modelForget", f"Remove {card.name} from this list")
-        self.remove.setToolTip("Remove from this list. Nothing on the disk is touched.")
-        self.remove.setIcon(theme.icon("x", 16, "muted"))
-        self.remove.clicked.connect(self.forget)
-        self.remove.setVisible(added)
-        head.addWidget(self.remove)
-        if card.supported:
-            head.addWidget(self.button)
+        head.setSpacing(6)
+        head.addWidget(words(card.name, "name"), 1)
+        for widget in (self._mark, self._state, self.button):
+            head.addWidget(widget)
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 8, 8, 10)
-        column.setSpacing(2)
+        column.setSpacing(4)
         column.addLayout(head)
-        column.addWidget(_words(facts(card), "caption"))
-        if card.note:
-            column.addWidget(_words(card.note, "caption"))
+        for text in (facts(card), card.note):
+            if text:
+                column.addWidget(words(text, "caption"))
+        self._warning = QLabel()
         if not card.supported:
-            column.addWidget(_words(f"{card.reason} {card.hint}".strip(), "danger"))
-        self.setToolTip(card.path)
+            row = QHBoxLayout()
+            row.setSpacing(6)
+            row.addWidget(self._warning, 0, Qt.AlignmentFlag.AlignTop)
+            row.addWidget(words(f"{card.reason} {card.hint}".strip(), ""), 1)
+            column.addLayout(row)
+        theme.theme_changed.connect(self._tint)
+        self._tint()
+        self.show_state(False, False)
+
+    def show_state(self, current: bool, loading: bool) -> None:
+        """Whether this is the model in use, and whether it is being loaded."""
+        self.current, self.loading = current, loading
+        state = "Loading" if loading else "In use" if current else ""
+        self._state.setText(state)
+        self._state.setVisible(bool(state))
+        self._mark.setVisible(current and not loading)
+        self.button.setText("Unload" if current else "Load")
+        self.button.setAccessibleName(f"{self.button.text()} {self.card.name}")
+        self.button.setVisible((self.card.supported or current) and not loading)
+        usable = "" if self.card.supported else f"cannot be run: {self.card.reason}"
+        spoken = (self.card.name, state.lower(), facts(self.card), usable)
+        self.setAccessibleName(", ".join(part for part in spoken if part))
+        if self.property("current") != current:
+            self.setProperty("current", current)
+            self.style().unpolish(self)
+            self.style().polish(self)
+
+    def _act(self) -> None:
+        if self.current:
+            self.unload.emit()
+        else:
+            self.load.emit(self.card.path)
+
+    def _tint(self, *_: object) -> None:
+        self._mark.setPixmap(theme.icon("check", 16, "accent").pixmap(16))
+        self._warning.setPixmap(theme.icon("triangle-alert", 16, "warning").pixmap(16))
 
 
-def _words(text: str, role: str) -> QLabel:
-    label = QLabel(text)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setWordWrap(True)
+def words(text: str, role: str, wrap: bool = True) -> QLabel:
+    """A label of plain text in one of the style sheet's roles."""
+    label = QLabel(text, textFormat=Qt.TextFormat.PlainText, wordWrap=wrap)
     label.setProperty("role", role)
     return label
