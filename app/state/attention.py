@@ -125,7 +125,10 @@ class AttentionStore:
 
 def shared(one: Sequence[int], other: Sequence[int]) -> int:
     """How many ids two contexts begin with in common."""
+    size = min(len(one), len(other))
+    if list(one[:size]) == list(other[:size]):  # the usual case, at the speed of C
+        return size
     for index, (mine, theirs) in enumerate(zip(one, other)):
         if mine != theirs:
             return index
-    return min(len(one), len(other))
+    return size

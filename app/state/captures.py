@@ -56,6 +56,7 @@ class Captures(QObject):
         self._contexts: dict[str, Prompt] = {}
         self._prompts: dict[str, tuple[int, ...]] = {}  # ids of the prompt that led to a message
         self._shown: frozenset[str] | None = None
+        self._joined: tuple[object, list[int]] = (None, [])  # what _ids() found last, and for what
         self._opening: set[str] = set()
         self._live: dict[int, str] = {}  # run -> the message it writes
         self._latest = 0  # the run started last: its attention is the one kept
@@ -255,9 +256,13 @@ class Captures(QObject):
         if self.focused is None or self.focused[0] not in self._prompts:
             return []
         message = self.focused[0]
-        ids = list(self._prompts[message])
-        put_ids(ids, self.records(message))
-        return ids
+        prompt, records = self._prompts[message], self.records(message)
+        state = (message, prompt, len(records), records[-1] if records else None)
+        if self._joined[0] != state:
+            ids = list(prompt)
+            put_ids(ids, records)
+            self._joined = (state, ids)
+        return self._joined[1]
 
     def _known(self) -> int:
         """How many positions of the context in focus have the same past as the rows kept."""

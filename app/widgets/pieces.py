@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from engine import TokenRecord
 
 SIGNS = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍", "\u00a0": "⍽"})
 UNFINISHED = "◌"  # a token that is only a part of a character
 
 
+@lru_cache(maxsize=4096)
 def visible(piece: str, longest: int = 24) -> str:
     """A piece with visible blanks, cut in the middle where it is longer than `longest` characters."""
     text = piece.translate(SIGNS) or UNFINISHED

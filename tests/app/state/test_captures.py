@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
@@ -202,6 +204,22 @@ def test_an_answer_from_another_context_is_told_nothing(captures: Captures, fake
     assert captures.row(LAYERS[0], 0, 2) is None
     assert captures.map(LAYERS[0], 0)[0].size == 0
     assert captures.thumbnails() is None
+
+
+def test_two_versions_of_an_answer_have_tokens_of_their_own(
+    captures: Captures, fake: FakeEngine, bridge: Bridge
+) -> None:
+    write(captures, fake, bridge, "m", 900, ["a"])
+    captures.set_context("n", PROMPT)
+    captures.begin("n", 901)
+    other = dataclasses.replace(a_record(3, "z"), id=555)
+    fake.play(901, [Started(0, (1, 2, 3), "rendered", 1, 3), Tokens(0, "z", (other,))])
+    bridge.deliver()
+    assert (captures.focused, captures._ids()) == (("n", 0), [1, 2, 3, 555])
+    captures.focus("m", 0)
+    assert captures._ids() == [1, 2, 3, 103]
+    assert captures.row(LAYERS[0], 0, 2) is not None, "the prompt's rows are both answers'"
+    assert captures.row(LAYERS[0], 0, 3) is None
 
 
 def test_unknown_pieces_of_the_prompt_are_asked_for_once(
