@@ -1,4 +1,4 @@
-"""The Models pane over its state: cards, loading, folders, drops."""
+"""The Models pane: cards of what was found, folders that come and go, and a load that can be watched and given up."""
 
 from __future__ import annotations
 
@@ -7,47 +7,174 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QFileDialog, QLabel
+from PySide6.QtWidgets import QApplication, QFileDialog, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.bridge import Bridge
-from app.panes.models import HELP, Pane
+from app.panes.models import NOTHING, Pane
 from app.state import State
-from app.widgets.model_card import amount, facts, size_words
-from engine import Done, Failed, Load, Loaded, LoadParams, ModelCard, Progress, Scan
+from app.state.models import BUNDLED
+from app.widgets.model_card import amount, size_words
+from engine import Done, Failed, Load, Loaded, LoadParams, ModelCard, Progress, Scan, Unload, Unloaded
 from fakes import FakeEngine, a_model
 
-GOOD = ModelCard(
-    "/m/companion", "companion", "llama", "decoder", True, parameters=7_300_000, bytes_on_disk=14_600_000,
-    context=1024, precision="bf16", chat_template=True, bundled=True, note="Tiny.",
+COMPANION = ModelCard(
+    str(BUNDLED / "companion"), "companion", "llama", supported=True, parameters=7_340_000, bytes_on_disk=14_700_000,
+    context=1024, precision="bf16", chat_template=True, bundled=True, note="A very small chat model.",
 )  # fmt: skip
-BASE = ModelCard("/m/base", "base", "llama", "decoder", True)
-BAD = ModelCard("/x/gpt2", "gpt2", reason="The family gpt2 is not here yet.", hint="Choose a Llama model.")
+SMALL = ModelCard("/m/small", "small", "llama", supported=True, parameters=362_000_000)
+BLOOM = ModelCard("/m/bloom", "bloom", "bloom", reason="bloom is not a Llama model.", hint="Choose another.")
 
 
 @pytest.fixture
-def pane(state: State, qtbot: QtBot, fake: FakeEngine, bridge: Bridge) -> Pane:
-    fake.cards = (BAD, BASE, GOOD)
-    state.settings.set("folders", ["/x"])
+def pane(state: State, fake: FakeEngine, bridge: Bridge, qtbot: QtBot) -> Pane:
+    """A pane with a bundled model, a folder of two, and one of none."""
+    fake.cards = (COMPANION, BLOOM, SMALL)
+    state.settings.set("folders", ["/m", "/empty"])
     pane = Pane(state)
     qtbot.addWidget(pane)
-    pane.resize(340, 600)
+    pane.resize(320, 600)
     pane.show()
     bridge.deliver()
     return pane
 
 
-def words(widget: object) -> str:
-    return " ".join(label.text() for label in widget.findChildren(QLabel))  # type: ignore[attr-defined]
+def texts(widget: QWidget) -> list[str]:
+    return [label.text() for label in widget.findChildren(QLabel) if label.isVisibleTo(widget)]
 
 
-def test_cards_say_what_each_is_and_why_one_cannot_be_run(pane: Pane) -> None:
-    assert [card.card.name for card in pane.cards] == ["companion", "base", "gpt2"]
-    assert facts(GOOD) == "llama · 7.3M parameters · 14.6 MB · bf16 · context 1,024 · talks"
-    assert "Tiny." in words(pane.cards[0])
-    assert f"{BAD.reason} {BAD.hint}" in words(pane.cards[2])
-    assert [card.button.isEnabled() for card in pane.cards] == [True, True, False]
-    assert HELP in words(pane)
+def test_showing_the_pane_looks_for_models_and_groups_them_by_folder(pane: Pane, fake: FakeEngine) -> None:
+    assert fake.given(Scan)[-1].folders == (str(BUNDLED), "/m", "/empty")
+    assert [card.card.name for card in pane.cards] == ["companion", "small", "bloom"]
+    assert list(pane.removers) == ["/m", "/empty"]
+    assert texts(pane).count(NOTHING) == 1
+
+
+def test_a_card_says_what_the_model_is_and_why_it_cannot_be_run(pane: Pane) -> None:
+    companion, _, bloom = pane.cards
+    assert "llama · 7.34M parameters · 14.7 MB · bf16 · context 1,024 · chats" in texts(companion)
+    assert "A very small chat model." in texts(companion)
+    assert companion.button.accessibleName() == "Load companion"
+    assert "bloom is not a Llama model. Choose another." in texts(bloom)
+    assert bloom.button.isHidden()
+    assert bloom.accessibleName() == "bloom, bloom, cannot be run: bloom is not a Llama model."
+
+
+def test_a_load_shows_how_far_it_is_and_can_be_cancelled(
+    pane: Pane, fake: FakeEngine, bridge: Bridge, qtbot: QtBot
+) -> None:
+    small = pane.cards[1]
+    qtbot.mouseClick(small.button, Qt.MouseButton.LeftButton)
+    run, command = fake.last(Load)
+    assert command == Load("/m/small", LoadParams())
+    fake.play(run.id, [Progress(0, "Loading weights", 312_000_000, 724_000_000)])
+    bridge.deliver()
+    assert pane.loading.isVisible() and small.loading and not small.button.isVisible()
+    assert pane.loading.words == "Loading weights · 312.0 MB of 724.0 MB"
+    qtbot.mouseClick(pane.loading.cancel, Qt.MouseButton.LeftButton)
+    assert run.cancelled
+    fake.play(run.id, [Done(0, "cancelled")])
+    bridge.deliver()
+    assert not pane.loading.isVisible() and small.button.isVisible() and not small.loading
+
+
+def test_the_model_in_use_is_marked_and_can_be_unloaded(
+    pane: Pane, state: State, fake: FakeEngine, bridge: Bridge, qtbot: QtBot
+) -> None:
+    run = state.workspace.load("/m/small/")
+    fake.play(run.id, [Loaded(0, a_model(path="/m/small")), Done(0)])
+    bridge.deliver()
+    assert [card.current for card in pane.cards] == [False, True, False]
+    assert pane.cards[1].button.accessibleName() == "Unload small"
+    qtbot.mouseClick(pane.cards[1].button, Qt.MouseButton.LeftButton)
+    run, _ = fake.last(Unload)
+    fake.play(run.id, [Unloaded(0), Done(0)])
+    bridge.deliver()
+    assert not any(card.current for card in pane.cards)
+
+
+def test_a_model_from_elsewhere_has_a_card_while_it_is_in_use(
+    pane: Pane, state: State, fake: FakeEngine, bridge: Bridge
+) -> None:
+    run = state.workspace.load("/elsewhere/other")
+    fake.play(run.id, [Loaded(0, a_model(path="/elsewhere/other", name="other")), Done(0)])
+    bridge.deliver()
+    assert [card.card.name for card in pane.cards] == ["other", "companion", "small", "bloom"]
+    assert pane.cards[0].current
+
+
+def test_a_failed_load_is_said_here_until_the_next_one_begins(
+    pane: Pane, state: State, fake: FakeEngine, bridge: Bridge
+) -> None:
+    run = state.workspace.load("/m/small")
+    fake.play(run.id, [Failed(0, "model.safetensors is cut off.", "Download it again.")])
+    bridge.deliver()
+    assert pane.notice.isVisible()
+    assert pane.notice.text == "model.safetensors is cut off. Download it again."
+    state.workspace.load("/m/small")
+    assert not pane.notice.isVisible()
+
+
+def test_removing_a_folder_takes_its_models_away_and_keeps_the_rest(
+    pane: Pane, state: State, fake: FakeEngine, bridge: Bridge, qtbot: QtBot
+) -> None:
+    fake.cards = (COMPANION,)
+    qtbot.mouseClick(pane.removers["/m"], Qt.MouseButton.LeftButton)
+    bridge.deliver()
+    assert state.models.folders == ["/empty"]
+    assert [card.card.name for card in pane.cards] == ["companion"]
+    assert list(pane.removers) == ["/empty"]
+
+
+def test_a_folder_is_added_by_dialog_and_a_dialog_that_is_left_adds_nothing(
+    pane: Pane, state: State, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for answer in ("/y", ""):
+        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_, answer=answer: answer)
+        pane.add.click()
+    assert fake.last(Scan)[1].folders[1:] == ("/m", "/empty", "/y")
+    assert state.models.folders == ["/m", "/empty", "/y"]
+
+
+def test_a_dropped_folder_is_added_and_a_file_stands_for_its_folder(pane: Pane, state: State, tmp_path: Path) -> None:
+    folder, file = tmp_path / "one", tmp_path / "two" / "config.json"
+    folder.mkdir()
+    file.parent.mkdir()
+    file.write_text("{}")
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(folder)), QUrl.fromLocalFile(str(file)), QUrl("http://somewhere/else")])
+    buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, data, buttons, keys)
+    QApplication.sendEvent(pane, enter)
+    assert enter.isAccepted() and pane.property("dropping") is True
+    QApplication.sendEvent(pane, QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, buttons, keys))
+    assert state.models.folders[2:] == [str(folder), str(file.parent)]
+    assert pane.property("dropping") is False
+
+
+def test_loading_options_are_kept_marked_and_reset(pane: Pane, state: State, fake: FakeEngine, qtbot: QtBot) -> None:
+    pane.how.click()
+    assert pane.form.isVisible()
+    precision = pane.form.rows["precision"]
+    precision.changed.emit("fp32")
+    assert state.models.load_params == LoadParams(precision="fp32")
+    assert precision.dot.shown
+    qtbot.mouseClick(pane.cards[1].button, Qt.MouseButton.LeftButton)
+    assert fake.last(Load)[1].params == LoadParams(precision="fp32")
+    qtbot.mouseDClick(precision.label, Qt.MouseButton.LeftButton)
+    assert state.models.load_params == LoadParams()
+    assert not precision.dot.shown
+
+
+def test_a_second_look_that_finds_the_same_keeps_the_cards_and_the_focus(
+    pane: Pane, state: State, bridge: Bridge
+) -> None:
+    cards = list(pane.cards)
+    state.models.refresh()
+    assert not pane.look.isEnabled()
+    bridge.deliver()
+    assert pane.look.isEnabled()
+    assert pane.cards == cards
 
 
 @pytest.mark.parametrize(("number", "expected"), [(512, "512"), (969_000, "969K"), (1_100_000_000, "1.1B")])
@@ -57,71 +184,3 @@ def test_counts_are_short(number: int, expected: str) -> None:
 
 def test_sizes_are_short() -> None:
     assert [size_words(n) for n in (12, 2_100, 3_880_000, 2_200_000_000)] == ["12 bytes", "2.1 kB", "3.9 MB", "2.2 GB"]
-
-
-def test_loading_shows_the_phase_and_can_be_cancelled_and_the_loaded_one_is_marked(
-    pane: Pane, fake: FakeEngine, bridge: Bridge
-) -> None:
-    pane.cards[0].button.click()
-    run, command = fake.last(Load)
-    assert command == Load("/m/companion", LoadParams())
-    fake.play(run.id, [Progress(0, "Reading weights", 3, 12)])
-    bridge.deliver()
-    assert pane.loading.isVisible() and pane.phase.text() == "companion: reading weights 3 of 12"
-    assert (pane.bar.value(), pane.bar.maximum()) == (3, 12)
-    pane.cancel.click()
-    assert run.cancelled
-    fake.play(run.id, [Loaded(0, a_model(path="/m/companion")), Done(0)])
-    bridge.deliver()
-    assert not pane.loading.isVisible()
-    assert [card.button.text() for card in pane.cards[:2]] == ["Loaded", "Load"]
-
-
-def test_a_load_that_fails_is_said_here_in_words(pane: Pane, fake: FakeEngine, bridge: Bridge) -> None:
-    pane.cards[1].button.click()
-    run, _ = fake.last(Load)
-    fake.play(run.id, [Failed(0, "The weights are cut short.", "Download them again.")])
-    bridge.deliver()
-    assert pane.notice.isVisible()
-    assert "The weights are cut short. Download them again." in words(pane.notice)
-
-
-def test_the_way_to_load_goes_with_the_next_load(pane: Pane, fake: FakeEngine, state: State) -> None:
-    assert pane.form.isHidden()
-    pane.how.click()
-    assert pane.form.isVisible()
-    pane.form.changed.emit(LoadParams(precision="fp32"))
-    pane.cards[1].button.click()
-    assert fake.last(Load)[1].params == LoadParams(precision="fp32")
-    pane.form.reset.emit("precision")
-    assert state.models.load_params == LoadParams()
-
-
-def test_a_folder_is_added_by_dialog_and_forgotten_by_its_card(
-    pane: Pane, fake: FakeEngine, bridge: Bridge, state: State, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: "/y")
-    pane.add.click()
-    assert fake.last(Scan)[1].folders[1:] == ("/x", "/y")
-    bridge.deliver()
-    removable = [card.card.name for card in pane.cards if not card.remove.isHidden()]
-    assert removable == ["gpt2"]
-    pane.cards[2].remove.click()
-    assert state.models.folders == ["/y"]
-
-
-def test_a_folder_dropped_is_added_and_a_file_stands_for_its_folder(pane: Pane, state: State, tmp_path: Path) -> None:
-    folder, file = tmp_path / "one", tmp_path / "two" / "config.json"
-    folder.mkdir()
-    file.parent.mkdir()
-    file.write_text("{}")
-    data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(folder)), QUrl.fromLocalFile(str(file))])
-    buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-    enter = QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, data, buttons, keys)
-    QApplication.sendEvent(pane, enter)
-    assert enter.isAccepted() and pane.property("dropping") is True
-    drop = QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, buttons, keys)
-    QApplication.sendEvent(pane, drop)
-    assert state.models.folders == ["/x", str(folder), str(file.parent)]
-    assert pane.property("dropping") is False
