@@ -70,7 +70,7 @@ def take(shot: Shot, path: Path) -> None:
     app = QApplication(["vitrine"])
     settings = Settings(data_folder())
     settings.set("theme", shot.theme)
-    theme.choose(app, shot.theme)
+    theme.follow(app, shot.theme)
     bridge = Bridge(Engine)
     state = make_state(bridge, settings)
     window = Window(state)

@@ -83,7 +83,7 @@ def streaming(model: Path, panes: bool, seconds: float, size: tuple[int, int]) -
 
     app = QApplication(["vitrine"])
     settings = Settings(data_folder())
-    theme.choose(app, "light")
+    theme.follow(app, "light")
     bridge = Bridge(Engine)
     state = make_state(bridge, settings)
     window = Window(state)
