@@ -71,6 +71,8 @@ class Pane(QWidget):
 
     def _make_head(self) -> QVBoxLayout:
         self.chooser = named(QComboBox(), "presetChooser", "Preset")
+        self.chooser.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.chooser.setMinimumContentsLength(4)  # a long name must not make the whole dock wide
         self.chooser.activated.connect(lambda _: self._presets.apply(self.chooser.currentText()))
         self.reset = quiet_button("presetReset", "Back to the preset's values")
         self.reset.clicked.connect(lambda: self._presets.reset())
@@ -124,6 +126,7 @@ class Pane(QWidget):
         for index, preset in enumerate(self._presets.presets):
             self.chooser.setItemData(index, preset.description, Qt.ItemDataRole.ToolTipRole)
         self.chooser.setCurrentText(self._presets.name)
+        self.chooser.setToolTip(self._presets.name)
         self.chooser.blockSignals(False)
         self.remove.setVisible(self._presets.preset.saved)
         self._words.setText(self._presets.description)

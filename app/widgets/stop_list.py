@@ -47,6 +47,7 @@ class StopList(QWidget):
         column.addWidget(title)
         column.addWidget(self.entry)
         column.addLayout(self._rows)
+        theme.theme_changed.connect(self._tint)
 
     def set_texts(self, texts: tuple[str, ...]) -> None:
         """Show these, without a signal."""
@@ -61,13 +62,14 @@ class StopList(QWidget):
                 widget.deleteLater()
         for text in texts:
             self._rows.addWidget(self._row(text))
+        self._tint()
 
     def _row(self, text: str) -> QWidget:
         row = QWidget()
-        words = QLabel(shown(text), textFormat=Qt.TextFormat.PlainText)
+        # It may break after any character: a long one must not make the whole dock wide.
+        words = QLabel("\N{ZERO WIDTH SPACE}".join(shown(text)), textFormat=Qt.TextFormat.PlainText, wordWrap=True)
         words.setFont(theme.font(mono=True))
         remove = quiet_button("stopRemove", f"Remove the stop string {shown(text)}", 24)
-        remove.setIcon(theme.icon("x", 16, "muted"))
         remove.clicked.connect(lambda: self._set(tuple(t for t in self._texts if t != text)))
         self.removers.append(remove)
         line = QHBoxLayout(row)
@@ -85,3 +87,7 @@ class StopList(QWidget):
     def _set(self, texts: tuple[str, ...]) -> None:
         self.set_texts(texts)
         self.changed.emit(texts)
+
+    def _tint(self, *_: object) -> None:
+        for remove in self.removers:
+            remove.setIcon(theme.icon("x", 16, "muted"))

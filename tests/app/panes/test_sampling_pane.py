@@ -101,3 +101,13 @@ def test_a_double_click_on_a_name_brings_the_presets_value_back(pane: Pane, stat
     state.presets.set_sampling(state.presets.sampling.replace(top_k=3))
     qtbot.mouseDClick(row(pane, "top_k").label, Qt.MouseButton.LeftButton)
     assert state.presets.sampling.top_k == state.presets.baseline.top_k
+
+
+def test_long_names_and_stop_strings_do_not_make_the_pane_wide(pane: Pane, state: State, qtbot: QtBot) -> None:
+    state.presets.set_sampling(state.presets.sampling.replace(stop=("<|" + "reserved_" * 20 + "|>",)))
+    state.presets.save("A name of a preset that somebody likes so much that it says everything")
+    pane.resize(280, 700)
+    qtbot.waitUntil(lambda: pane.width() == 280)
+    assert pane.minimumSizeHint().width() <= 280
+    removing = pane.stops.removers[0]
+    assert removing.mapTo(pane, removing.rect().topRight()).x() < 280
