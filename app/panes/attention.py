@@ -13,13 +13,13 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QFrame,
+    QGridLayout,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QProgressBar,
     QPushButton,
     QScrollArea,
-    QSplitter,
     QStackedWidget,
     QTableWidget,
     QTableWidgetItem,
@@ -31,7 +31,7 @@ from app import theme
 from app.state import State
 from app.state.attention import MEAN
 from app.widgets.head_grid import HeadGrid
-from app.widgets.heatmap import Heatmap
+from app.widgets.heatmap import ROOM, Heatmap
 from app.widgets.named import named, quiet_button, toggle_button
 from app.widgets.pieces import piece_of, visible
 from app.widgets.slider import PlainSlider
@@ -42,6 +42,9 @@ REPAINT = 66  # milliseconds between two drawings while an answer streams; longe
 CHEAP = 2e10  # parameters x tokens that are read again without asking: about a second on two cores
 EMPTY = "Where the model looks appears here while it writes. Send a message to see it."
 HEAD = ("position", "token", "weight")
+GAP = 8  # pixels between the parts of the body
+BESIDE = ((0, 0, 1, 1), (0, 1, 1, 1), (1, 0, 1, 2))  # row, column and spans of the heads, the large map and the notes
+ABOVE = ((0, 0, 1, 1), (1, 0, 1, 2), (0, 1, 1, 1))
 
 
 class Pane(QWidget):
@@ -64,7 +67,7 @@ class Pane(QWidget):
         column.setContentsMargins(12, 8, 12, 8)
         column.setSpacing(6)
         column.addLayout(self._make_head())
-        column.addWidget(self._make_split(), 1)
+        column.addWidget(self._make_body(), 1)
         column.addWidget(self._make_reader())
         column.addLayout(self._make_scrub())
         empty = QLabel(EMPTY)
@@ -97,12 +100,6 @@ class Pane(QWidget):
         self.mean = toggle_button("attentionMean", "Mean")
         self.mean.setToolTip("The mean over all heads of this layer")
         self.mean.toggled.connect(self.refresh)
-        self.smaller = quiet_button("attentionSmaller", "Smaller cells (-)")
-        self.smaller.setText("−")
-        self.smaller.clicked.connect(lambda: self.map.zoom(1 / 1.3))
-        self.larger = quiet_button("attentionLarger", "Larger cells (+)")
-        self.larger.setText("+")
-        self.larger.clicked.connect(lambda: self.map.zoom(1.3))
         self.as_table = toggle_button("attentionTable", "Table")
         self.as_table.setToolTip("The row in focus as a table")
         self.as_table.toggled.connect(self._on_table)
@@ -111,11 +108,12 @@ class Pane(QWidget):
         line = QHBoxLayout()
         line.setSpacing(2)
         line.addWidget(self.title, 1)
-        for widget in (self.mean, self.as_table, self.smaller, self.larger, self.copy):
+        for widget in (self.mean, self.as_table, self.copy):
             line.addWidget(widget)
         return line
 
-    def _make_split(self) -> QSplitter:
+    def _make_body(self) -> QWidget:
+        """Heads, the large map and the notes on it; `_arrange` says where each of them stands."""
         self.grid = HeadGrid()
         self.grid.chosen.connect(self._on_head)
         self._grid_area = QScrollArea()
@@ -138,27 +136,40 @@ class Pane(QWidget):
         self.views = QStackedWidget()
         self.views.addWidget(self.map)
         self.views.addWidget(self.table)
+        self._notes = self._make_notes()
+        self._body = QWidget()
+        self._places = QGridLayout(self._body)
+        self._places.setContentsMargins(0, 0, 0, 0)
+        self._places.setSpacing(GAP)
+        self._lay(beside=True)
+        return self._body
+
+    def _make_notes(self) -> QWidget:
+        """What the cross-hair reads, what the colours mean, and the zoom."""
         self.readout = named(QLabel(), "attentionReadout", "Reading")
         self.readout.setWordWrap(True)
         self.readout.setTextFormat(Qt.TextFormat.PlainText)
         self.readout.setProperty("role", "caption")
         self.readout.setMinimumHeight(34)
         self.readout.setAlignment(Qt.AlignmentFlag.AlignTop)
-        large = QWidget()
-        column = QVBoxLayout(large)
+        self.smaller = quiet_button("attentionSmaller", "Smaller cells (-)")
+        self.smaller.setText("−")
+        self.smaller.clicked.connect(lambda: self.map.zoom(1 / 1.3))
+        self.larger = quiet_button("attentionLarger", "Larger cells (+)")
+        self.larger.setText("+")
+        self.larger.clicked.connect(lambda: self.map.zoom(1.3))
+        line = QHBoxLayout()
+        line.setSpacing(2)
+        line.addWidget(Legend(), 1)
+        line.addWidget(self.smaller)
+        line.addWidget(self.larger)
+        notes = QWidget()
+        column = QVBoxLayout(notes)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        column.addWidget(self.views, 1)
-        column.addWidget(self.readout)
-        column.addWidget(Legend(), 0, Qt.AlignmentFlag.AlignLeft)
-        self._split = QSplitter(Qt.Orientation.Horizontal)
-        self._split.setChildrenCollapsible(False)
-        self._split.setHandleWidth(8)
-        self._split.setStyleSheet("QSplitter::handle { background: transparent; }")
-        self._split.addWidget(self._grid_area)
-        self._split.addWidget(large)
-        self._split.setStretchFactor(1, 1)
-        return self._split
+        column.addWidget(self.readout, 1)
+        column.addLayout(line)
+        return notes
 
     def _make_reader(self) -> QWidget:
         """The line that offers to read a stored answer again, and shows how far that is."""
@@ -253,9 +264,12 @@ class Pane(QWidget):
         tokens = self._captures.tokens()
         if record is None or row is None or len(row) > len(tokens):
             return ""
-        best = np.argsort(row)[::-1][:4]
-        words = ", ".join(f"{visible(tokens[i], 12)} {row[i]:.2f}" for i in best)
-        return f"While writing {visible(piece_of(record), 16)} it looked at {words}"
+        begun = f"While writing {visible(piece_of(record), 16)} it looked at"
+        best = np.argsort(row)[::-1]
+        if self._beside:
+            return f"{begun} " + ", ".join(f"{visible(tokens[i], 12)} {row[i]:.2f}" for i in best[:4])
+        lines = max(3, min(8, self._grid_area.height() // 18 - 3))
+        return "\n".join([begun, *(f"{row[i]:.2f}  {visible(tokens[i], 20)}" for i in best[:lines])])
 
     def _show_reader(self) -> None:
         rereading, captures = self._captures.rereading, self._captures
@@ -295,23 +309,28 @@ class Pane(QWidget):
                 self.table.setItem(row, column, QTableWidgetItem(text))
 
     def _arrange(self) -> None:
-        """Heads beside the large map where that leaves it room, else above it."""
-        info = self._workspace.info
-        if info is None:
-            return
-        width, height = self._split.width(), self._split.height()
-        side = 20 * info.heads + 24
-        beside = width - side >= max(190, width * 0.5) or width > height * 1.3
-        wanted = Qt.Orientation.Horizontal if beside else Qt.Orientation.Vertical
-        if self._split.orientation() != wanted:
-            self._split.setOrientation(wanted)
-        room = (int(width * 0.36), height) if beside else (width, int(height * 0.42))
-        self.grid.fit(room[0] - 4, room[1] - 4)
-        extent = self.grid.width() if beside else self.grid.height()
-        extent = min(extent + 6, room[0] if beside else room[1])
-        whole = width if beside else height
-        if self._split.sizes()[0] != extent:
-            self._split.setSizes([extent, whole - extent])
+        """Heads beside the large map or above it, whichever leaves the map more cells."""
+        width, height = self._body.width(), self._body.height()
+        below = self._notes.sizeHint().height() + GAP
+        side = self.grid.fitting(width * 0.34, height - below)
+        top = self.grid.fitting(width * 0.6, height * 0.4)
+        beside = min(width - side.width() - ROOM[0], height - below - ROOM[1])
+        above = min(width - ROOM[0], height - min(top.height(), int(height * 0.4)) - GAP - ROOM[1])
+        size = side if beside >= above else top
+        self.grid.setFixedSize(size)
+        self._grid_area.setFixedWidth(min(size.width(), int(width * 0.6)))
+        self._grid_area.setFixedHeight(min(size.height(), height - below if size is side else int(height * 0.4)))
+        if self._beside != (beside >= above):
+            self._lay(beside >= above)
+
+    def _lay(self, beside: bool) -> None:
+        self._beside = beside
+        for widget, place in zip((self._grid_area, self.views, self._notes), BESIDE if beside else ABOVE):
+            self._places.addWidget(widget, *place)
+        self._places.setAlignment(self._grid_area, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self._places.setRowStretch(0, 1 if beside else 0)
+        self._places.setRowStretch(1, 0 if beside else 1)
+        self._places.setColumnStretch(1, 1)
 
     def _later(self, *_: object) -> None:
         if self.isVisible() and not self._timer.isActive():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QToolTip, QWidget
 
 from app import theme
@@ -65,18 +65,20 @@ class HeadGrid(QWidget):
             self._image = tinted(cells.transpose(0, 2, 1, 3).reshape(layers * side, heads * side))
         self.update()
 
-    def fit(self, width: int, height: int) -> None:
-        """Take the cell size with which the grid fits into this space, within reason."""
-        if self._layers:
-            room = min((width - EDGE_LEFT) // self._heads, (height - EDGE_TOP) // self._layers)
-            cell = min(max(room, SMALLEST), LARGEST)
-            if cell != self._cell:
-                self._cell = cell
-                self.updateGeometry()
-        self.setFixedSize(self.sizeHint())
+    def fitting(self, width: float, height: float) -> QSize:
+        """The size at which the cells are as large as fits into this space, within reason."""
+        room = min((width - EDGE_LEFT) // max(1, self._heads), (height - EDGE_TOP) // max(1, self._layers))
+        return self._size(int(min(max(room, SMALLEST), LARGEST)))
 
     def sizeHint(self) -> QSize:
-        return QSize(EDGE_LEFT + self._heads * self._cell, EDGE_TOP + self._layers * self._cell)
+        return self._size(self._cell)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._cell = max(SMALLEST, (self.width() - EDGE_LEFT) // max(1, self._heads))
+
+    def _size(self, cell: int) -> QSize:
+        return QSize(EDGE_LEFT + self._heads * cell, EDGE_TOP + self._layers * cell)
 
     def _describe(self) -> None:
         words = f"Layer {self._choice[0]}, head {self._choice[1]} of {self._layers} layers with {self._heads} heads"

@@ -96,7 +96,7 @@ def test_a_head_is_chosen_by_click_and_by_keys_and_stays_in_the_grid(qtbot: QtBo
     grid = HeadGrid()
     qtbot.addWidget(grid)
     grid.set_shape(3, 4)
-    grid.fit(200, 200)
+    grid.resize(grid.fitting(200, 200))
     grid.show()
     said: list[tuple[int, int]] = []
     grid.chosen.connect(lambda layer, head: said.append((layer, head)))
