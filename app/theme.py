@@ -9,16 +9,20 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 from PySide6.QtCore import QByteArray, QObject, QRectF, QSize, Qt, QTemporaryDir, Signal
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QIcon, QPainter, QPalette, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QApplication
 
 from app import style
+
+if TYPE_CHECKING:  # numpy is slow to import and not needed before the first token
+    import numpy as np
+    import numpy.typing as npt
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
@@ -169,22 +173,35 @@ def icon(name: str, size: int = 16, role: str = "text") -> QIcon:
 @lru_cache(maxsize=256)
 def _icon(name: str, size: int, color: str) -> QIcon:
     result = QIcon()
-    for ratio in (1, 2, 3):
-        for mode, opacity in ((QIcon.Mode.Normal, 1.0), (QIcon.Mode.Disabled, 0.4)):
-            result.addPixmap(_pixmap(name, size, color, ratio, opacity), mode)
+    application = QGuiApplication.instance()
+    sharpest = application.devicePixelRatio() if isinstance(application, QGuiApplication) else 1.0
+    for ratio in sorted({1, ceil(sharpest)}):
+        pixmap = _pixmap(name, size, color, ratio)
+        result.addPixmap(pixmap, QIcon.Mode.Normal)
+        result.addPixmap(_paler(pixmap), QIcon.Mode.Disabled)
     return result
 
 
-def _pixmap(name: str, size: int, color: str, ratio: int, opacity: float) -> QPixmap:
+def _pixmap(name: str, size: int, color: str, ratio: int) -> QPixmap:
     source = (ASSETS / "icons" / f"{name}.svg").read_text("utf-8").replace("currentColor", color)
     pixmap = QPixmap(QSize(size, size) * ratio)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
-    painter.setOpacity(opacity)
     QSvgRenderer(QByteArray(source.encode())).render(painter, QRectF(0, 0, size * ratio, size * ratio))
     painter.end()
     pixmap.setDevicePixelRatio(ratio)
     return pixmap
+
+
+def _paler(pixmap: QPixmap) -> QPixmap:
+    result = QPixmap(pixmap.size())
+    result.setDevicePixelRatio(pixmap.devicePixelRatio())
+    result.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(result)
+    painter.setOpacity(0.4)
+    painter.drawPixmap(0, 0, pixmap)
+    painter.end()
+    return result
 
 
 def _drawn_icon(name: str, role: str) -> str:
@@ -210,9 +227,8 @@ _CIVIDIS = (
 
 @lru_cache(maxsize=1)
 def _cividis() -> tuple[QColor, ...]:
-    powers = np.linspace(0, 1, 256)[:, None] ** np.arange(6)
-    table = np.clip(np.rint(powers @ np.array(_CIVIDIS).T), 0, 255).astype(int)
-    return tuple(QColor(*map(int, row)) for row in table)
+    values = [[sum(c * (i / 255) ** power for power, c in enumerate(row)) for row in _CIVIDIS] for i in range(256)]
+    return tuple(QColor(*(min(255, max(0, round(value))) for value in row)) for row in values)
 
 
 def probability_color(probability: float) -> QColor:
@@ -227,6 +243,8 @@ def attention_lut() -> npt.NDArray[np.uint8]:
 
 @lru_cache(maxsize=2)
 def _ramp(theme: Theme) -> npt.NDArray[np.uint8]:
+    import numpy as np
+
     stops = [QColor(color) for color in (theme.surface, theme.accent, theme.deepest)]
     where = np.linspace(0, 1, 256)
     parts = ([c.red() for c in stops], [c.green() for c in stops], [c.blue() for c in stops])

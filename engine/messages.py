@@ -10,15 +10,18 @@ from __future__ import annotations
 import itertools
 import threading
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from engine.params import CaptureParams, LoadParams, SamplingParams
 
-Floats = npt.NDArray[np.floating[Any]]
-Integers = npt.NDArray[np.integer[Any]]
+if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and the window shows before it is needed
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.floating[Any]]
+    Integers = npt.NDArray[np.integer[Any]]
+else:
+    Floats = Integers = object
 
 _numbers = itertools.count(1)
 
@@ -94,13 +97,15 @@ class TokenRecord:
     @property
     def before(self) -> Floats:
         """Probability of each candidate under the raw distribution, float32 [N]."""
+        import numpy as np
+
         result: Floats = np.exp(self.logits - np.float32(self.lse))
         return result
 
     @property
     def chosen(self) -> int:
         """Index of the drawn token among the candidates; -1 where none were captured."""
-        found = np.flatnonzero(self.candidate_ids == self.id)
+        (found,) = (self.candidate_ids == self.id).nonzero()
         return int(found[0]) if found.size else -1
 
 

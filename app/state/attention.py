@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # numpy is slow to import and not needed before the first rows
+    import numpy as np
+    import numpy.typing as npt
+
+    Weights = npt.NDArray[np.float32]
+else:
+    Weights = object
 
 BUDGET = 64 * 2**20
 MEAN = -1
 """As a head: the mean over all heads."""
-
-Weights = npt.NDArray[np.float32]
 
 
 @dataclass(slots=True, eq=False)
@@ -29,8 +33,9 @@ class _Block:
     def read(self, layer: str, head: int, position: int) -> Weights:
         rows = self.weights[self.layers.index(layer), :, position - self.start, : position + 1]
         if head == MEAN:  # widened first, which is quicker than numpy's own sums of half-precision numbers
-            return np.asarray(rows.astype(np.float32).mean(0))
-        return rows[head].astype(np.float32)
+            mean: Weights = rows.astype("float32").mean(0)
+            return mean
+        return rows[head].astype("float32")
 
 
 class AttentionStore:
@@ -80,6 +85,8 @@ class AttentionStore:
 
         count: how many positions of the context are looked at.
         """
+        import numpy as np
+
         rows = {p: block for p, block in self._where.get(layer, {}).items() if p < count}
         if not rows:
             return np.empty((0, count), np.float32), count

@@ -6,10 +6,10 @@ and is read aloud like any other; a readout line gives in words what the colours
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 
-import numpy as np
 from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
@@ -91,7 +91,7 @@ class TokenText(FlowingText):
 
     def _format(self, record: TokenRecord) -> QTextCharFormat:
         form = self._ink.text_format()
-        background = theme.probability_color(float(np.exp(record.logprob)))
+        background = theme.probability_color(math.exp(record.logprob))
         form.setBackground(background)
         form.setForeground(QColor("#10151B") if _light(background) else QColor("#FFFFFF"))
         return form
@@ -187,7 +187,7 @@ def shown(record: TokenRecord) -> str:
 def describe(record: TokenRecord) -> str:
     """A token in words: what it is, how likely, which rank."""
     piece = shown(record).replace("\n", "").replace(" ", "␣")
-    percent = 100 * np.exp(record.logprob)
+    percent = 100 * math.exp(record.logprob)
     return f"{piece}   {percent:.1f} % · rank {record.rank + 1} · entropy {record.entropy:.2f} nats"
 
 
@@ -195,7 +195,7 @@ def table(records: Sequence[TokenRecord]) -> str:
     """Records as tab-separated lines with a head."""
     lines = ["position\tid\ttext\tprobability\trank\tentropy (nats)"]
     lines += [
-        f"{r.position}\t{r.id}\t{r.text!r}\t{np.exp(r.logprob):.6f}\t{r.rank + 1}\t{r.entropy:.4f}" for r in records
+        f"{r.position}\t{r.id}\t{r.text!r}\t{math.exp(r.logprob):.6f}\t{r.rank + 1}\t{r.entropy:.4f}" for r in records
     ]
     return "\n".join(lines)
 
