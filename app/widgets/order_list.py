@@ -31,6 +31,7 @@ class OrderList(QWidget):
         title.setToolTip("The same values give other text in another order. Each answer keeps the one it used.")
         self.known = named(QComboBox(), "orderKnown", "Order of the steps")
         self.known.addItems([*KNOWN, OWN])
+        self.known.setMinimumWidth(96)
         self.known.activated.connect(self._take_known)
         head = QHBoxLayout()
         head.addWidget(title, 1)
