@@ -105,6 +105,7 @@ def follow(app: QApplication, choice: str) -> None:
     hints = app.styleHints()
     if not _choice:
         hints.colorSchemeChanged.connect(_on_scheme)
+        app.screenAdded.connect(_on_screen)
     _choice = choice
     schemes = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}
     hints.setColorScheme(schemes.get(choice, Qt.ColorScheme.Unknown))
@@ -173,13 +174,17 @@ def icon(name: str, size: int = 16, role: str = "text") -> QIcon:
 @lru_cache(maxsize=256)
 def _icon(name: str, size: int, color: str) -> QIcon:
     result = QIcon()
-    application = QGuiApplication.instance()
-    sharpest = application.devicePixelRatio() if isinstance(application, QGuiApplication) else 1.0
-    for ratio in sorted({1, ceil(sharpest)}):
+    for ratio in sorted({1, ceil(_sharpest())}):
         pixmap = _pixmap(name, size, color, ratio)
         result.addPixmap(pixmap, QIcon.Mode.Normal)
         result.addPixmap(_paler(pixmap), QIcon.Mode.Disabled)
     return result
+
+
+def _sharpest() -> float:
+    """Device pixels to a pixel on the sharpest screen."""
+    app = QGuiApplication.instance()
+    return app.devicePixelRatio() if isinstance(app, QGuiApplication) else 1.0
 
 
 def _pixmap(name: str, size: int, color: str, ratio: int) -> QPixmap:
@@ -250,6 +255,12 @@ def _ramp(theme: Theme) -> npt.NDArray[np.uint8]:
     parts = ([c.red() for c in stops], [c.green() for c in stops], [c.blue() for c in stops])
     channels = [np.interp(where, (0.0, 0.6, 1.0), part) for part in parts]
     return np.rint(np.stack(channels, axis=1)).astype(np.uint8)
+
+
+def _on_screen() -> None:
+    """A screen that may be sharper: icons are drawn for the sharpest there is."""
+    _icon.cache_clear()
+    theme_changed.emit(_current)
 
 
 def _palette(theme: Theme) -> QPalette:

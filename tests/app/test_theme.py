@@ -86,7 +86,11 @@ def test_figures_are_equally_wide_and_tokens_have_no_ligatures(themed: QApplicat
 
 
 @pytest.mark.parametrize("ratio", [1.0, 2.0, 3.0])
-def test_an_icon_has_the_colour_of_its_role_at_every_scale(themed: QApplication, ratio: float) -> None:
+def test_an_icon_has_the_colour_of_its_role_on_every_screen(
+    themed: QApplication, monkeypatch: pytest.MonkeyPatch, ratio: float
+) -> None:
+    monkeypatch.setattr(theme, "_sharpest", lambda: ratio)
+    theme._on_screen()  # a screen like that was plugged in
     image = theme.icon("square", 48, "accent").pixmap(QSize(48, 48), ratio).toImage()
     assert image.width() == 48 * ratio
     colors = [image.pixelColor(x, y) for x in range(image.width()) for y in range(image.height())]
