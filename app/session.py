@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject
 
 from app.bridge import Bridge
 from app.state import State
-from engine import EngineError, LoadParams, ModelInfo
+from engine import ModelInfo
 
 MODELS = Path(__file__).resolve().parent.parent / "assets" / "models"
 FIRST_MODEL = "companion"
@@ -37,7 +37,7 @@ class Session(QObject):
         state.library.refresh()
         state.models.refresh()
         state.workspace.model_changed.connect(self._on_model)
-        state.workspace.load(self._model or self._model_of_last_time(), self._load_params())
+        state.workspace.load(self._model or self._model_of_last_time(), state.models.load_params)
 
     def end(self) -> None:
         """Let answers end and be stored, then stop the engine and write the settings."""
@@ -64,9 +64,3 @@ class Session(QObject):
     def _model_of_last_time(self) -> str:
         last = self._state.settings.value("last_model")
         return last if last and Path(last).is_dir() else str(MODELS / FIRST_MODEL)
-
-    def _load_params(self) -> LoadParams:
-        try:
-            return LoadParams.from_dict(self._state.settings.value("load"))[0]
-        except EngineError:
-            return LoadParams()

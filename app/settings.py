@@ -25,7 +25,7 @@ DEFAULTS: dict[str, Any] = {
     "preset": "",  # the name chosen last; "" is the model's own
     "sampling": {},  # the sampling left behind, changed or not
     "last_model": "",
-    "load": {},  # LoadParams as a dictionary
+    "load": {"precision": "fast"},  # LoadParams as a dictionary; unlike a tool, a window should answer soon
     "last_chat": "",
     "follow_newest": True,  # panes follow the token being written
     "candidates_shown": 20,

@@ -203,7 +203,7 @@ class Window(QMainWindow):
         folder = QFileDialog.getExistingDirectory(self, "Choose the folder that holds the model's files")
         if folder:
             self._state.models.add_folder(folder)
-            self._state.workspace.load(folder)
+            self._state.models.load(folder)
 
     def _toggle_sidebar(self) -> None:
         self.chats.setVisible(self.chats.isHidden())

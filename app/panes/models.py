@@ -205,7 +205,7 @@ class Pane(QWidget):
         self._show_states()
 
     def _mark_params(self) -> None:
-        usual, now = LoadParams(), self._models.load_params
+        usual, now = self._models.usual_load_params, self._models.load_params
         self.form.set_baseline(usual, lambda name: getattr(now, name) != getattr(usual, name))
 
     def _tint(self, *_: object) -> None:
@@ -224,7 +224,7 @@ class Pane(QWidget):
         self._mark_params()
 
     def _on_reset(self, name: str) -> None:
-        params = self._models.load_params.replace(**{name: getattr(LoadParams(), name)})
+        params = self._models.load_params.replace(**{name: getattr(self._models.usual_load_params, name)})
         self.form.set_params(params)
         self._on_params(params)
 

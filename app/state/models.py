@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
-from app.settings import Settings
+from app.settings import DEFAULTS, Settings
 from app.state.workspace import Workspace
 from engine import Cards, Done, Event, Failed, InvalidValue, LoadParams, ModelCard, Run, Scan
 
@@ -45,7 +45,12 @@ class Models(QObject):
         try:
             return LoadParams.from_dict(self._settings.value("load"))[0]
         except (InvalidValue, TypeError):
-            return LoadParams()
+            return self.usual_load_params
+
+    @property
+    def usual_load_params(self) -> LoadParams:
+        """The same as long as nobody has chosen anything."""
+        return LoadParams.from_dict(DEFAULTS["load"])[0]
 
     def set_load_params(self, params: LoadParams) -> None:
         self._settings.set("load", params.to_dict())

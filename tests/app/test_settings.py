@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import DEFAULTS, Settings
+from engine import LoadParams
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
@@ -35,6 +36,15 @@ def test_what_cannot_be_read_is_the_default(home: Path) -> None:
     settings = Settings(home)
     assert settings.value("text_size") == DEFAULTS["text_size"]
     assert settings.value("folders") == DEFAULTS["folders"]
+
+
+def test_a_model_loads_as_the_machine_is_quickest_unless_the_person_chose_otherwise(home: Path) -> None:
+    settings = Settings(home)
+    assert settings.value("load") == {"precision": "fast"}
+    chosen = LoadParams(precision="auto", threads=3)
+    settings.set("load", chosen.to_dict())
+    settings.sync()
+    assert LoadParams.from_dict(Settings(home).value("load"))[0] == chosen
 
 
 def test_a_name_that_is_not_declared_is_an_error(home: Path) -> None:

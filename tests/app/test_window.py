@@ -17,7 +17,7 @@ from app.panes.chats import day_of
 from app.session import Session
 from app.state import State
 from app.window import DOCKS, Window
-from engine import Chat, DeleteChat, Done, Generate, Load, Loaded, SaveChat
+from engine import Chat, DeleteChat, Done, Generate, Load, Loaded, LoadParams, SaveChat
 from fakes import FakeEngine, a_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,6 +141,7 @@ def test_the_first_start_loads_a_model_and_offers_a_prompt(
     session.start()
     assert fake.started
     assert Path(fake.last(Load)[1].path).name == "companion"
+    assert fake.last(Load)[1].params == LoadParams(precision="fast")
     qtbot.waitUntil(lambda: window.chat.composer.text == "Hi, how are you?")
     session.end()
     assert fake.stopped

@@ -15,7 +15,7 @@ from app.panes.models import NOTHING, Pane
 from app.state import State
 from app.state.models import BUNDLED
 from app.widgets.model_card import amount, size_words
-from engine import Done, Failed, Load, Loaded, LoadParams, ModelCard, Progress, Scan, Unload, Unloaded
+from engine import Done, Failed, Load, Loaded, ModelCard, Progress, Scan, Unload, Unloaded
 from fakes import FakeEngine, a_model
 
 COMPANION = ModelCard(
@@ -61,12 +61,12 @@ def test_a_card_says_what_the_model_is_and_why_it_cannot_be_run(pane: Pane) -> N
 
 
 def test_a_load_shows_how_far_it_is_and_can_be_cancelled(
-    pane: Pane, fake: FakeEngine, bridge: Bridge, qtbot: QtBot
+    pane: Pane, state: State, fake: FakeEngine, bridge: Bridge, qtbot: QtBot
 ) -> None:
     small = pane.cards[1]
     qtbot.mouseClick(small.button, Qt.MouseButton.LeftButton)
     run, command = fake.last(Load)
-    assert command == Load("/m/small", LoadParams())
+    assert command == Load("/m/small", LoadParams(precision="fast"))
     fake.play(run.id, [Progress(0, "Loading weights", 312_000_000, 724_000_000)])
     bridge.deliver()
     assert pane.loading.isVisible() and small.loading and not small.button.isVisible()
@@ -153,16 +153,18 @@ def test_a_dropped_folder_is_added_and_a_file_stands_for_its_folder(pane: Pane, 
 
 
 def test_loading_options_are_kept_marked_and_reset(pane: Pane, state: State, fake: FakeEngine, qtbot: QtBot) -> None:
+    usual = state.models.load_params
     pane.how.click()
     assert pane.form.isVisible()
     precision = pane.form.rows["precision"]
+    assert precision.value == "fast" and not precision.dot.shown
     precision.changed.emit("fp32")
-    assert state.models.load_params == LoadParams(precision="fp32")
+    assert state.models.load_params == usual.replace(precision="fp32")
     assert precision.dot.shown
     qtbot.mouseClick(pane.cards[1].button, Qt.MouseButton.LeftButton)
-    assert fake.last(Load)[1].params == LoadParams(precision="fp32")
+    assert fake.last(Load)[1].params == usual.replace(precision="fp32")
     qtbot.mouseDClick(precision.label, Qt.MouseButton.LeftButton)
-    assert state.models.load_params == LoadParams()
+    assert state.models.load_params == LoadParams(precision="fast")
     assert not precision.dot.shown
 
 

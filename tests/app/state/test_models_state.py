@@ -42,9 +42,9 @@ def test_only_the_latest_scan_counts(state: State, fake: FakeEngine, bridge: Bri
     assert [card.name for card in state.models.cards] == ["new"]
 
 
-def test_load_params_go_with_the_load_and_broken_ones_are_the_defaults(state: State, fake: FakeEngine) -> None:
+def test_load_params_go_with_the_load_and_broken_ones_are_the_usual(state: State, fake: FakeEngine) -> None:
     state.models.set_load_params(LoadParams(threads=3, precision="fp32"))
     state.models.load("/m/one")
     assert fake.last(Load)[1] == Load("/m/one", LoadParams(threads=3, precision="fp32"))
     state.settings.set("load", {"precision": "fp7"})
-    assert state.models.load_params == LoadParams()
+    assert state.models.load_params == LoadParams(precision="fast")
