@@ -66,7 +66,7 @@ def test_a_load_shows_how_far_it_is_and_can_be_cancelled(
     small = pane.cards[1]
     qtbot.mouseClick(small.button, Qt.MouseButton.LeftButton)
     run, command = fake.last(Load)
-    assert command == Load("/m/small", LoadParams(precision="fast"))
+    assert command == Load("/m/small", state.models.load_params)
     fake.play(run.id, [Progress(0, "Loading weights", 312_000_000, 724_000_000)])
     bridge.deliver()
     assert pane.loading.isVisible() and small.loading and not small.button.isVisible()
@@ -164,7 +164,7 @@ def test_loading_options_are_kept_marked_and_reset(pane: Pane, state: State, fak
     qtbot.mouseClick(pane.cards[1].button, Qt.MouseButton.LeftButton)
     assert fake.last(Load)[1].params == usual.replace(precision="fp32")
     qtbot.mouseDClick(precision.label, Qt.MouseButton.LeftButton)
-    assert state.models.load_params == LoadParams(precision="fast")
+    assert state.models.load_params == usual
     assert not precision.dot.shown
 
 
