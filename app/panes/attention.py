@@ -9,17 +9,16 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QSize, Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
-    QFrame,
     QGridLayout,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QProgressBar,
     QPushButton,
-    QScrollArea,
+    QSizePolicy,
     QStackedWidget,
     QTableWidget,
     QTableWidgetItem,
@@ -30,7 +29,7 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.state import State
 from app.state.attention import MEAN
-from app.widgets.head_grid import HeadGrid
+from app.widgets.head_grid import HeadArea, HeadGrid
 from app.widgets.heatmap import ROOM, Heatmap
 from app.widgets.named import named, quiet_button, toggle_button
 from app.widgets.pieces import piece_of, visible
@@ -116,12 +115,7 @@ class Pane(QWidget):
         """Heads, the large map and the notes on it; `_arrange` says where each of them stands."""
         self.grid = HeadGrid()
         self.grid.chosen.connect(self._on_head)
-        self._grid_area = QScrollArea()
-        self._grid_area.setFrameShape(QFrame.Shape.NoFrame)
-        self._grid_area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._grid_area.setWidget(self.grid)
-        self._grid_area.viewport().setAutoFillBackground(False)
-        self.grid.setAutoFillBackground(False)
+        self._grid_area = HeadArea(self.grid)
         self.map = Heatmap()
         self.map.row_chosen.connect(self._on_row)
         self.map.pointed.connect(self._show_readout)
@@ -132,10 +126,12 @@ class Pane(QWidget):
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(26)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.table.horizontalHeader().setHighlightSections(False)
         self.views = QStackedWidget()
         self.views.addWidget(self.map)
         self.views.addWidget(self.table)
+        self.views.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)  # what is left is its
         self._notes = self._make_notes()
         self._body = QWidget()
         self._places = QGridLayout(self._body)
@@ -151,6 +147,7 @@ class Pane(QWidget):
         self.readout.setTextFormat(Qt.TextFormat.PlainText)
         self.readout.setProperty("role", "caption")
         self.readout.setMinimumHeight(34)
+        self.readout.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.readout.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.smaller = quiet_button("attentionSmaller", "Smaller cells (-)")
         self.smaller.setText("−")
@@ -160,9 +157,10 @@ class Pane(QWidget):
         self.larger.clicked.connect(lambda: self.map.zoom(1.3))
         line = QHBoxLayout()
         line.setSpacing(2)
-        line.addWidget(Legend(), 1)
+        line.addWidget(Legend(), 100)
         line.addWidget(self.smaller)
         line.addWidget(self.larger)
+        line.addStretch(1)
         notes = QWidget()
         column = QVBoxLayout(notes)
         column.setContentsMargins(0, 0, 0, 0)
@@ -311,17 +309,16 @@ class Pane(QWidget):
     def _arrange(self) -> None:
         """Heads beside the large map or above it, whichever leaves the map more cells."""
         width, height = self._body.width(), self._body.height()
-        below = self._notes.sizeHint().height() + GAP
-        side = self.grid.fitting(width * 0.34, height - below)
-        top = self.grid.fitting(width * 0.6, height * 0.4)
-        beside = min(width - side.width() - ROOM[0], height - below - ROOM[1])
-        above = min(width - ROOM[0], height - min(top.height(), int(height * 0.4)) - GAP - ROOM[1])
-        size = side if beside >= above else top
-        self.grid.setFixedSize(size)
-        self._grid_area.setFixedWidth(min(size.width(), int(width * 0.6)))
-        self._grid_area.setFixedHeight(min(size.height(), height - below if size is side else int(height * 0.4)))
-        if self._beside != (beside >= above):
-            self._lay(beside >= above)
+        notes = self._notes.minimumSizeHint() + QSize(GAP, GAP)
+        side_room = QSize(int(width * 0.34), height - notes.height())
+        top_room = QSize(width - notes.width(), int(height * 0.45))
+        side, top = self.grid.fitting(side_room), self.grid.fitting(top_room)
+        beside = _cells(width - side.width() - GAP, height - notes.height())
+        above = _cells(width, height - min(top.height(), top_room.height()) - GAP)
+        better = beside >= above and not self.as_table.isChecked()
+        self._grid_area.show_grid(*((side, side_room) if better else (top, top_room)))
+        if self._beside != better:
+            self._lay(better)
 
     def _lay(self, beside: bool) -> None:
         self._beside = beside
@@ -385,3 +382,9 @@ class Pane(QWidget):
         super().hideEvent(event)
         self._captures.set_visible(NAME, False)
         self._captures.rereading.cancel()
+
+
+def _cells(width: int, height: int) -> int:
+    """Square pixels that a map of this size gives to its cells; rows beyond the columns in view would be empty."""
+    across, down = max(0, width - ROOM[0]), max(0, height - ROOM[1])
+    return across * min(across, down)

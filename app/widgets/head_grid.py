@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QToolTip, QWidget
+from PySide6.QtWidgets import QFrame, QScrollArea, QToolTip, QWidget
 
 from app import theme
 from app.widgets.tint import hatching, tinted
 
 EDGE_LEFT, EDGE_TOP, GAP = 22, 18, 2
-SMALLEST, LARGEST = 14, 64  # pixels of a cell
+SMALLEST, LARGEST = 8, 64  # pixels of a cell
 
 
 class HeadGrid(QWidget):
-    """chosen: layer and head that the person picked."""
+    """chosen: layer and head that the person picked. moved: where the middle of the marked head lies."""
 
     chosen = Signal(int, int)
+    moved = Signal(QPoint)
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,6 +53,7 @@ class HeadGrid(QWidget):
     def set_choice(self, layer: int, head: int) -> None:
         """Mark a head, without a signal."""
         self._choice = (layer, head)
+        self.moved.emit(self._box(layer, head).center().toPoint())
         self._describe()
         self.update()
 
@@ -65,10 +67,11 @@ class HeadGrid(QWidget):
             self._image = tinted(cells.transpose(0, 2, 1, 3).reshape(layers * side, heads * side))
         self.update()
 
-    def fitting(self, width: float, height: float) -> QSize:
+    def fitting(self, space: QSize) -> QSize:
         """The size at which the cells are as large as fits into this space, within reason."""
-        room = min((width - EDGE_LEFT) // max(1, self._heads), (height - EDGE_TOP) // max(1, self._layers))
-        return self._size(int(min(max(room, SMALLEST), LARGEST)))
+        across = (space.width() - EDGE_LEFT) // max(1, self._heads)
+        down = (space.height() - EDGE_TOP) // max(1, self._layers)
+        return self._size(min(max(min(across, down), SMALLEST), LARGEST))
 
     def sizeHint(self) -> QSize:
         return self._size(self._cell)
@@ -147,13 +150,40 @@ class HeadGrid(QWidget):
         """Layers at the left, heads at the top; every one where there is room, else every few."""
         now = theme.current()
         painter.setFont(theme.font(10))
-        every = 1 if self._cell >= 14 else 4
+        every = 1 if self._cell >= 14 else 2
         for number in range(0, max(self._layers, self._heads), every):
             if number < self._layers:
                 box = QRectF(0, EDGE_TOP + number * self._cell, EDGE_LEFT - 6, self._cell)
                 painter.setPen(QColor(now.accent if number == self._choice[0] else now.muted))
                 painter.drawText(box, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, str(number))
             if number < self._heads:
-                box = QRectF(EDGE_LEFT + number * self._cell, 0, self._cell, EDGE_TOP - 2)
+                box = QRectF(EDGE_LEFT + (number + 0.5) * self._cell - 12, 0, 24, EDGE_TOP - 2)
                 painter.setPen(QColor(now.accent if number == self._choice[1] else now.muted))
                 painter.drawText(box, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignVCenter, str(number))
+
+
+class HeadArea(QScrollArea):
+    """A grid of heads as large as it may be, scrolled where it does not fit; the chosen head stays in view."""
+
+    def __init__(self, grid: HeadGrid) -> None:
+        super().__init__()
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._grid = grid
+        self.setWidget(grid)
+        self.viewport().setAutoFillBackground(False)
+        grid.setAutoFillBackground(False)
+        grid.moved.connect(lambda place: self.ensureVisible(place.x(), place.y(), 24, 24))
+
+    def show_grid(self, size: QSize, room: QSize) -> None:
+        """Give the grid this size, and itself as much of it as there is room for."""
+        self._grid.setFixedSize(size)
+        bar = self.verticalScrollBar().sizeHint().width() if size.height() > room.height() else 0
+        self.setMaximumSize((size + QSize(bar, 0)).boundedTo(room))
+        self.updateGeometry()
+
+    def sizeHint(self) -> QSize:
+        return self.maximumSize()
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(60, 60)

@@ -40,7 +40,7 @@ class Legend(QWidget):
         self.setAccessibleName("Colours of attention weights from 0 to 1")
         self.setToolTip("Attention weight. The colours follow its square root, so that small weights can be seen.")
         self.setFixedHeight(26)
-        self.setMinimumWidth(150)
+        self.setMinimumWidth(120)
         self.setMaximumWidth(260)
 
     def sizeHint(self) -> QSize:
@@ -59,5 +59,7 @@ class Legend(QWidget):
         painter.setFont(theme.font(10))
         painter.setPen(QColor(theme.current().muted))
         for tick in TICKS:
+            if tick == 0.5 and bar.width() < 130:
+                continue  # no room for its number
             x = bar.left() + bar.width() * tick**0.5
             painter.drawText(QRectF(x - 20, 11, 40, 14), Qt.AlignmentFlag.AlignCenter, f"{tick:g}")

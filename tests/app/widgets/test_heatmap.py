@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QSize, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
@@ -96,7 +96,7 @@ def test_a_head_is_chosen_by_click_and_by_keys_and_stays_in_the_grid(qtbot: QtBo
     grid = HeadGrid()
     qtbot.addWidget(grid)
     grid.set_shape(3, 4)
-    grid.resize(grid.fitting(200, 200))
+    grid.resize(grid.fitting(QSize(200, 200)))
     grid.show()
     said: list[tuple[int, int]] = []
     grid.chosen.connect(lambda layer, head: said.append((layer, head)))
