@@ -56,7 +56,7 @@ SHOTS = {
 
 
 def take(shot: Shot, path: Path) -> None:
-    from PySide6.QtCore import QEventLoop
+    from PySide6.QtCore import QEventLoop, QTimer
     from PySide6.QtWidgets import QApplication
 
     from app import theme
@@ -80,9 +80,11 @@ def take(shot: Shot, path: Path) -> None:
     window.show()
 
     def wait(until: Callable[[], bool], limit: float = 60.0) -> None:
-        end = time.monotonic() + limit
-        while not until() and time.monotonic() < end:
-            app.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents, 20)
+        loop, end = QEventLoop(), time.monotonic() + limit
+        poll = QTimer(interval=20)
+        poll.timeout.connect(lambda: loop.quit() if until() or time.monotonic() > end else None)
+        poll.start()
+        loop.exec()
 
     def settle(seconds: float = 0.6) -> None:
         end = time.monotonic() + seconds

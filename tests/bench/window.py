@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,11 +92,13 @@ def streaming(model: Path, panes: bool, seconds: float, size: tuple[int, int]) -
     window.show()
     bridge.start()
 
-    def wait(until, limit: float = 60.0) -> None:  # type: ignore[no-untyped-def]
-        end = time.monotonic() + limit
-        while not until():
-            app.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents, 20)
-            assert time.monotonic() < end, "took too long"
+    def wait(until: Callable[[], bool], limit: float = 60.0) -> None:
+        loop, end = QEventLoop(), time.monotonic() + limit
+        poll = QTimer(interval=20)  # a real event loop that sleeps: one that spins would starve the engine
+        poll.timeout.connect(lambda: loop.quit() if until() or time.monotonic() > end else None)
+        poll.start()
+        loop.exec()
+        assert until(), "took too long"
 
     chat, parent = uuid.uuid4().hex, ""
     last = None
