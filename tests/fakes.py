@@ -22,6 +22,7 @@ from engine import (
     DeleteMessages,
     Done,
     Event,
+    Failed,
     Inspect,
     ListChats,
     ModelCard,
@@ -55,6 +56,7 @@ class FakeEngine:
         self.messages: dict[str, StoredMessage] = {}
         self.records: dict[str, tuple[TokenRecord, ...]] = {}
         self.deleted: set[str] = set()
+        self.broken: Failed | None = None  # what store commands answer while the disk is full
         self._events: list[Event] = []
 
     def start(self) -> None:
@@ -64,7 +66,9 @@ class FakeEngine:
         run = Run()
         self.commands.append(command)
         self.runs[run.id] = (run, command)
-        if isinstance(command, StoreCommand | Scan | Inspect):
+        if isinstance(command, StoreCommand) and self.broken is not None:
+            self.play(run.id, [self.broken])
+        elif isinstance(command, StoreCommand | Scan | Inspect):
             self.play(run.id, [*self._answer(command), Done(run.id)])
         return run
 

@@ -1,11 +1,13 @@
 """One answer while it is written: its text grows here and reaches the store every second, with only the new records.
 
-It belongs to a message, not to what is on the screen, so an answer goes on when another chat is shown.
+It belongs to a message, not to what is on the screen, so an answer goes on when another chat is shown. A save that
+fails is said once and tried again until the store has it all, after the answer's end too.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -31,19 +33,32 @@ SAVE_EVERY = 1000  # milliseconds
 
 
 class Answer(QObject):
-    """text_added: new text. progress: Progress while the prompt is read. ended: the Failed that ended it, or None."""
+    """text_added: new text. progress: Progress while the prompt is read. ended: the Failed that ended it, or None.
+
+    stored: it has ended, and all of it is on the disk.
+    """
 
     text_added = Signal(str)
     progress = Signal(object)
     stats = Signal(object)
     ended = Signal(object)
+    stored = Signal()
 
-    def __init__(self, workspace: Workspace, message: StoredMessage, command: Generate) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        message: StoredMessage,
+        command: Generate,
+        unsaved: Sequence[TokenRecord] = (),
+    ) -> None:
+        """unsaved: records of the message so far that the store has not got."""
         super().__init__()
         self._workspace = workspace
         self._before = message.text  # what a continued message already held
         self._texts = [message.text]
-        self._unsaved: list[TokenRecord] = []
+        self._unsaved = list(unsaved)  # handed to no save, or to one that failed
+        self._saving = 0  # saves not answered yet
+        self._failing = self._over = False
         self._message = dataclasses.replace(message, status="writing", settings=command.sampling.to_dict())
         self._timer = QTimer(self, interval=SAVE_EVERY)
         self._timer.timeout.connect(self.save)
@@ -66,8 +81,30 @@ class Answer(QObject):
 
     def save(self) -> None:
         """Hand the text so far and the records not yet stored to the store."""
-        self._workspace.submit(SaveMessage(self.message, tuple(self._unsaved)))
+        records = tuple(self._unsaved)
         self._unsaved.clear()
+        self._saving += 1
+        self._workspace.submit(SaveMessage(self.message, records), lambda event: self._on_saved(records, event))
+
+    def leave(self) -> list[TokenRecord]:
+        """Try no more; returns the records that the store has not got."""
+        self._timer.stop()
+        self._over = False  # no save still on its way may say `stored`
+        self.deleteLater()
+        return self._unsaved
+
+    def _on_saved(self, records: Sequence[TokenRecord], event: Event) -> None:
+        self._saving -= isinstance(event, Done | Failed)
+        if isinstance(event, Failed):
+            self._unsaved[:0] = records
+            if not self._failing:
+                self._workspace.failed.emit(event.message, event.hint, event.details)
+            self._failing = True
+        elif isinstance(event, Done):
+            self._failing = False
+            if self._over and not self._saving and not self._unsaved:
+                self.leave()
+                self.stored.emit()
 
     def _take(self, event: Event) -> None:
         match event:
@@ -104,10 +141,10 @@ class Answer(QObject):
         self._message = dataclasses.replace(self.message, stats={**self.message.stats, **figures})
 
     def _end(self, status: str, failure: Failed | None) -> None:
-        self._timer.stop()
         stats = dict(self.message.stats)
         if failure is not None:
             stats["error"] = failure.message
         self._message = dataclasses.replace(self.message, status=status, stats=stats)
+        self._over = True
         self.save()
         self.ended.emit(failure)

@@ -72,6 +72,7 @@ class Conversation(QObject):
         self._library = library
         self._settings = settings
         self._answers: dict[str, Answer] = {}  # by chat
+        self._late: dict[str, Answer] = {}  # by message: written, and not stored yet
         self._removed: tuple[str, list[StoredMessage]] = ("", [])
         self._opening: Run | None = None
         self.chat: Chat = library.new()
@@ -238,7 +239,8 @@ class Conversation(QObject):
         leaf = self._leaf
         chat = self.chat.id
         command = Generate(prompt, self._presets.sampling, self._captures.capture_params())
-        answer = Answer(self._workspace, message, command)
+        late = self._late.pop(message.id, None)
+        answer = Answer(self._workspace, message, command, late.leave() if late else ())
         self._captures.set_context(message.id, prompt)
         self._captures.begin(message.id, answer.run.id)
         self._answers[chat] = answer
@@ -262,8 +264,12 @@ class Conversation(QObject):
         self, chat: str, failure: Failed | None, before: StoredMessage | None, sent: str, leaf: str
     ) -> None:
         answer = self._answers.pop(chat)
-        answer.deleteLater()
         message = answer.message
+        if answer.wrote:
+            self._late[message.id] = answer
+            answer.stored.connect(lambda: self._on_stored(answer))
+        else:
+            answer.leave()
         shown = chat == self.chat.id
         if shown:
             self.tree.put(message)
@@ -280,6 +286,10 @@ class Conversation(QObject):
             self.answering_changed.emit(None)
             if failure is not None:
                 self.refused.emit(failure.message, failure.hint, failure.details)
+
+    def _on_stored(self, answer: Answer) -> None:
+        if self._late.get(answer.message.id) is answer:
+            del self._late[answer.message.id]
 
     def _withdraw(self, message: StoredMessage, failed: bool, sent: str, leaf: str, shown: bool) -> None:
         """Take an empty answer away; after a failure the message that asked for it goes back to the composer."""
@@ -377,11 +387,11 @@ class Conversation(QObject):
             self._draft_timer.start()
 
     def finish(self) -> bool:
-        """The program ends: store the draft and ask every answer to end. True once all of them have."""
+        """The program ends: store the draft and ask every answer to end. True once all have and are stored."""
         self._store_draft()
         for answer in self._answers.values():
             answer.run.cancel()
-        return not self._answers
+        return not self._answers and not self._late
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
