@@ -29,6 +29,7 @@ from engine import (
     ModelInfo,
     OpenChat,
     OpenRecords,
+    Progress,
     Records,
     Run,
     SamplingParams,
@@ -56,6 +57,7 @@ class FakeEngine:
         self.messages: dict[str, StoredMessage] = {}
         self.records: dict[str, tuple[TokenRecord, ...]] = {}
         self.deleted: set[str] = set()
+        self.mended = ""  # what the store says once, before its next answer
         self.broken: Failed | None = None  # what store commands answer while the disk is full
         self._events: list[Event] = []
 
@@ -69,7 +71,9 @@ class FakeEngine:
         if isinstance(command, StoreCommand) and self.broken is not None:
             self.play(run.id, [self.broken])
         elif isinstance(command, StoreCommand | Scan | Inspect):
-            self.play(run.id, [*self._answer(command), Done(run.id)])
+            mended, self.mended = self.mended, ""
+            said = [Progress(run.id, mended, 0, 0)] if mended else []
+            self.play(run.id, [*said, *self._answer(command), Done(run.id)])
         return run
 
     def drain(self) -> list[Event]:

@@ -102,6 +102,7 @@ class Pane(QWidget):
         captures.focus_changed.connect(self._on_focus)
         self._state.library.deleted.connect(self._on_chat_deleted)
         workspace.failed.connect(self.notice.fail)
+        workspace.mended.connect(self.notice.say)
         workspace.load_failed.connect(self._on_load_failed)
         self._state.settings.changed.connect(self._on_setting)
         workspace.model_changed.connect(self._greet)
@@ -198,7 +199,7 @@ class Pane(QWidget):
     def _on_chat(self, chat: Chat) -> None:
         self.composer.set_continuing(chat.mode == "complete")
         self._choose_page()
-        if chat.id != self._shown_chat:
+        if chat.id != self._shown_chat and self.notice.passing:
             self.notice.hide()
 
     def _choose_page(self) -> None:
@@ -278,7 +279,8 @@ class Pane(QWidget):
             return
         if not records:
             if self._talk.writing != key:
-                self.notice.say("No tokens were recorded for this answer. Retry writes one with its tokens.", seconds=8)
+                words = "No tokens were recorded for this answer. Retry writes one with its tokens."
+                self.notice.say(words, seconds=8, passing=True)
         elif first and view.strip is not None and view.strip.count == first:
             view.strip.append(records[first:])
         else:
@@ -297,14 +299,15 @@ class Pane(QWidget):
 
     def _on_refused(self, message: str, hint: str, details: str) -> None:
         models = self._state.workspace.info is None
-        self.notice.fail(message, hint, details, *(("Models", self.models_wanted.emit) if models else ()))
+        action, act = ("Models", self.models_wanted.emit) if models else ("", None)
+        self.notice.fail(message, hint, details, action, act, passing=True)
 
     def _on_load_failed(self, message: str, hint: str, details: str) -> None:
         self.notice.fail(message, hint, details, "Models", self.models_wanted.emit)
 
     def _on_deleted(self, count: int) -> None:
         words = "1 message deleted." if count == 1 else f"{count} messages deleted."
-        self.notice.say(words, "Undo", self._talk.undo_delete, seconds=12)
+        self.notice.say(words, "Undo", self._talk.undo_delete, seconds=12, passing=True)
 
     def _on_chat_deleted(self, chat: Chat) -> None:
         self.notice.say(f"“{chat.title or 'New chat'}” deleted.", "Undo", self._undo_chat, seconds=12)

@@ -11,7 +11,21 @@ from collections.abc import Callable
 from PySide6.QtCore import QObject, Signal
 
 from app.bridge import Bridge
-from engine import Command, Done, Event, Failed, Load, Loaded, LoadParams, ModelInfo, Progress, Run, Unload, Unloaded
+from engine import (
+    Command,
+    Done,
+    Event,
+    Failed,
+    Load,
+    Loaded,
+    LoadParams,
+    ModelInfo,
+    Progress,
+    Run,
+    StoreCommand,
+    Unload,
+    Unloaded,
+)
 
 Receiver = Callable[[Event], None]
 
@@ -19,7 +33,7 @@ Receiver = Callable[[Event], None]
 class Workspace(QObject):
     """event: every event. model_changed: ModelInfo | None. loading_changed: Progress | None.
 
-    failed and load_failed carry message, hint and details of an error.
+    failed and load_failed carry message, hint and details of an error. mended: what the store says it has mended.
     """
 
     event = Signal(object)  # type: ignore[assignment]  # the word is worth more than QObject.event, unused here
@@ -27,11 +41,13 @@ class Workspace(QObject):
     loading_changed = Signal(object)
     load_failed = Signal(str, str, str)
     failed = Signal(str, str, str)
+    mended = Signal(str)
 
     def __init__(self, bridge: Bridge) -> None:
         super().__init__()
         self._bridge = bridge
         self._receivers: dict[int, Receiver] = {}
+        self._of_store: set[int] = set()  # runs that the store has not ended yet
         self._loading: Run | None = None
         self.info: ModelInfo | None = None
         self.loading: Progress | None = None
@@ -43,6 +59,8 @@ class Workspace(QObject):
         run = self._bridge.engine.submit(command)
         if receiver is not None:
             self._receivers[run.id] = receiver
+        if isinstance(command, StoreCommand):
+            self._of_store.add(run.id)
         return run
 
     def load(self, path: str, params: LoadParams | None = None) -> Run:
@@ -63,6 +81,10 @@ class Workspace(QObject):
     def _take(self, event: Event) -> None:
         ended = isinstance(event, Done | Failed)
         receiver = self._receivers.pop(event.run, None) if ended else self._receivers.get(event.run)
+        if isinstance(event, Progress) and event.run in self._of_store:
+            self.mended.emit(event.phase)
+        elif ended:
+            self._of_store.discard(event.run)
         if receiver is not None:
             receiver(event)
         elif isinstance(event, Failed):

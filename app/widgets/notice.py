@@ -27,6 +27,7 @@ class Notice(QFrame):
         super().__init__(parent)
         self.setObjectName("notice")
         self.setProperty("kind", "notice")
+        self.passing = False
         self._act: Callable[[], None] | None = None
         self._icon = QLabel()
         self._text = QLabel(wordWrap=True)
@@ -76,8 +77,13 @@ class Notice(QFrame):
         error: bool = False,
         details: str = "",
         seconds: float = 0,
+        passing: bool = False,
     ) -> None:
-        """Show a sentence. seconds: it goes by itself after that long, 0 stays until it is dismissed."""
+        """Show a sentence. seconds: it goes by itself after that long, 0 stays until it is dismissed.
+
+        passing: it is about what is on the screen, and means nothing once something else is.
+        """
+        self.passing = passing
         self._text.setText(text)
         self.setAccessibleName(text)
         icon = theme.icon("triangle-alert", 16, "danger") if error else theme.icon("info", 16, "muted")
@@ -99,10 +105,16 @@ class Notice(QFrame):
             self._timer.stop()
 
     def fail(
-        self, message: str, hint: str, details: str, action: str = "", act: Callable[[], None] | None = None
+        self,
+        message: str,
+        hint: str,
+        details: str,
+        action: str = "",
+        act: Callable[[], None] | None = None,
+        passing: bool = False,
     ) -> None:
         """Show an error: what, and what to do about it."""
-        self.say(f"{message} {hint}".strip(), action, act, error=True, details=details)
+        self.say(f"{message} {hint}".strip(), action, act, error=True, details=details, passing=passing)
 
     def _on_action(self) -> None:
         self.hide()

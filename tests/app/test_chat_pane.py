@@ -10,7 +10,7 @@ from pytestqt.qtbot import QtBot
 from app.panes.chat import Pane
 from app.state import State
 from app.widgets.notice import Notice
-from engine import Done, Failed, Generate, Loaded, Started, Tokens
+from engine import Chat, Done, Failed, Generate, Loaded, Started, Tokens
 from fakes import FakeEngine, a_model, a_record
 
 
@@ -180,6 +180,32 @@ def test_the_page_follows_only_while_it_stands_at_the_bottom(pane: Pane, fake: F
     assert pane.transcript._pill.isVisible()
     pane.transcript._pill.click()
     qtbot.waitUntil(lambda: bar.value() == bar.maximum())
+
+
+def test_what_the_store_mended_is_said_once_and_stays_when_the_last_chat_opens(
+    pane: Pane, state: State, fake: FakeEngine, qtbot: QtBot
+) -> None:
+    said: list[str] = []
+    state.workspace.mended.connect(said.append)
+    fake.chats["c"] = Chat("c", "Rivers")
+    fake.mended = "The file of chats was damaged; a backup of yesterday stands in its place."
+    state.library.refresh()
+    qtbot.waitUntil(pane.notice.isVisible)
+    assert pane.notice.text == said[0]
+    assert not pane.notice.property("error")
+    state.conversation.open("c")
+    qtbot.waitUntil(lambda: state.conversation.chat.id == "c")
+    state.library.refresh()
+    qtbot.waitUntil(lambda: len(state.library.chats) == 1)
+    assert pane.notice.isVisible() and len(said) == 1
+
+
+def test_a_notice_about_a_message_goes_with_its_chat(pane: Pane, fake: FakeEngine, qtbot: QtBot) -> None:
+    ask(pane, fake, qtbot, "Hi", "Hello")
+    pane.ask("delete", pane._talk.path[0].id)
+    assert pane.notice.isVisible()
+    pane._talk.new_chat()
+    assert not pane.notice.isVisible()
 
 
 def test_details_of_an_error_fold_open_and_can_be_copied(qtbot: QtBot, themed: object) -> None:
