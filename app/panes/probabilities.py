@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QGuiApplication, QHideEvent, QShowEvent
+from PySide6.QtGui import QGuiApplication, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -29,6 +29,7 @@ from app.widgets.token_bars import HEAD, TokenBars, as_text, rows, summary
 NAME, TITLE, ICON = "probabilities", "Probabilities", "chart-bar"
 REPAINT = 33  # milliseconds between two drawings while an answer streams
 COUNTS = (10, 20, 40, 64)
+WIDTHS = (51, 51, 40, 58, 56)  # pixels of the figures' columns in the narrowest pane
 EMPTY = "The candidates for each token appear here while the model writes. Send a message to see them."
 
 
@@ -69,10 +70,8 @@ class Pane(QWidget):
         self._captures.focus_changed.connect(self._later)
         self._captures.records_changed.connect(self._later)
         self._captures.follow_changed.connect(self.follow.setChecked)
-        self._conversation.path_changed.connect(self._on_path)
         theme.theme_changed.connect(self._tint)
         self._tint()
-        self._on_path()
         self.refresh()
 
     # --- parts --------------------------------------------------------------------------------------------------------
@@ -80,6 +79,7 @@ class Pane(QWidget):
     def _make_head(self) -> QHBoxLayout:
         self.token = named(QLabel(), "focusToken", "The token in focus")
         self.token.setTextFormat(Qt.TextFormat.PlainText)
+        self.token.setMinimumWidth(40)  # no token may widen the pane
         self.place = QLabel()
         self.place.setProperty("role", "caption")
         self.previous = quiet_button("tokenPrevious", "Previous token")
@@ -97,14 +97,15 @@ class Pane(QWidget):
 
     def _make_figures(self) -> QGridLayout:
         grid = QGridLayout()
-        grid.setHorizontalSpacing(8)
+        grid.setHorizontalSpacing(5)
         grid.setVerticalSpacing(0)
         self.figures: list[tuple[QLabel, QLabel]] = []
         for column in range(5):
             name, value = QLabel(), QLabel()
             name.setProperty("role", "caption")
-            grid.addWidget(name, 0, column)
-            grid.addWidget(value, 1, column)
+            for row, label in enumerate((name, value)):
+                label.setMinimumWidth(WIDTHS[column])  # so that no token's numbers widen the pane or move the next
+                grid.addWidget(label, row, column)
             grid.setColumnStretch(column, 1)
             self.figures.append((name, value))
         return grid
@@ -139,7 +140,8 @@ class Pane(QWidget):
         return self.views
 
     def _make_foot(self) -> QHBoxLayout:
-        self.follow = QCheckBox("Follow newest")
+        self.follow = named(QCheckBox("Follow"), "follow", "Follow the newest token")
+        self.follow.setToolTip("The token in focus is always the newest one")
         self.follow.setChecked(self._captures.following)
         self.follow.clicked.connect(self._on_follow)
         self.counts = named(QComboBox(), "candidateCount", "How many candidates are shown")
@@ -169,8 +171,10 @@ class Pane(QWidget):
         if record is None or focused is None:
             return
         total = len(self._captures.records(focused[0]))
-        self.token.setText(visible(piece_of(record), 20))
         self.place.setText(f"token {focused[1] + 1} of {total}")
+        room = self.width() - self.place.sizeHint().width() - 2 * theme.HIT - 48  # and the spaces between them
+        words = visible(piece_of(record), 40)
+        self.token.setText(self.token.fontMetrics().elidedText(words, Qt.TextElideMode.ElideMiddle, max(40, room)))
         self.previous.setEnabled(focused[1] > 0)
         self.next.setEnabled(focused[1] < total - 1)
         for (name, value), (word, number, meaning) in zip(self.figures, summary(record)):
@@ -201,7 +205,6 @@ class Pane(QWidget):
     # --- what the person does -----------------------------------------------------------------------------------------
 
     def _on_follow(self, on: bool) -> None:
-        self._settings.set("follow_newest", on)
         self._captures.follow(on)
 
     def _on_count(self, index: int) -> None:
@@ -218,13 +221,14 @@ class Pane(QWidget):
         if record is not None:
             QGuiApplication.clipboard().setText(as_text(record, self._count, ","))
 
-    def _on_path(self) -> None:
-        self._captures.show([message.id for message in self._conversation.path])
-
     def _tint(self, *_: object) -> None:
         self.token.setFont(theme.font(theme.TITLE, mono=True, bold=True))
         for button, icon in ((self.previous, "chevron-left"), (self.next, "chevron-right"), (self.copy, "copy")):
             button.setIcon(theme.icon(icon, 16, "muted"))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._later()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)

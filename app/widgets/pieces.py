@@ -26,7 +26,9 @@ def piece_of(record: TokenRecord) -> str:
 
 
 def percent(probability: float) -> str:
-    """A probability with two decimals of a percent; a tiny one is not called zero."""
+    """A probability with two decimals of a percent; a tiny one is not called zero, and all of it needs none."""
     if 0 < probability < 0.00005:
         return "<0.01 %"
+    if probability >= 0.99995:
+        return "100 %"
     return f"{probability:.2%}".replace("%", " %")

@@ -214,6 +214,11 @@ class TokenBars(QWidget):
         painter.drawRoundedRect(outline.adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
 
 
+def _short(value: float) -> str:
+    """A number of three figures, so that it takes the same room whatever it is."""
+    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}"
+
+
 def summary(record: TokenRecord) -> list[tuple[str, str, str]]:
     """Name, value and explanation of what describes a drawn token."""
     index = record.chosen
@@ -223,6 +228,6 @@ def summary(record: TokenRecord) -> list[tuple[str, str, str]]:
         ("Before", percent(float(np.exp(record.logprob))), "Probability under the model's raw distribution"),
         ("After", after, "Probability in the draw, after all sampling steps"),
         ("Rank", str(record.rank + 1), "1 is the likeliest token"),
-        ("Entropy", f"{record.entropy:.2f} nats", "How undecided the model was over its whole vocabulary"),
-        ("Surprise", f"{surprise:.2f} bits", "Minus the logarithm of the probability before"),
+        ("Entropy", f"{_short(record.entropy)} nats", "How undecided the model was over its whole vocabulary"),
+        ("Surprise", f"{_short(surprise)} bits", "Minus the logarithm of the probability before"),
     ]

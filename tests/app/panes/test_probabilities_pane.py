@@ -10,6 +10,7 @@ from pytestqt.qtbot import QtBot
 from app.bridge import Bridge
 from app.panes.probabilities import Pane
 from app.state import State
+from app.window import DRAWER
 from engine import Tokens
 from fakes import FakeEngine, a_record
 
@@ -96,3 +97,14 @@ def test_a_hidden_pane_draws_nothing_and_is_right_when_it_is_seen_again(
     assert not pane._timer.isActive() and pane.token.text() == ""
     pane.show()
     assert pane.token.text() == "␣a"
+
+
+def test_no_token_makes_the_pane_wider_than_the_narrow_drawer(
+    pane: Pane, fake: FakeEngine, bridge: Bridge, qtbot: QtBot
+) -> None:
+    write(fake, bridge, " internationalization-of-everything")
+    qtbot.waitUntil(lambda: "…" in pane.token.text())
+    assert pane.token.text().startswith("␣int") and pane.token.text().endswith("ing")
+    assert pane.minimumSizeHint().width() <= DRAWER
+    pane.resize(640, 420)
+    qtbot.waitUntil(lambda: pane.token.text() == "␣internationalization-of-everything")

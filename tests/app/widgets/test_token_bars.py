@@ -25,7 +25,7 @@ def test_blanks_are_visible_and_long_pieces_are_cut_in_the_middle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(0.3456, "34.56 %"), (0.0, "0.00 %"), (0.00001, "<0.01 %"), (1.0, "100.00 %")]
+    ("value", "words"), [(0.3456, "34.56 %"), (0.0, "0.00 %"), (0.00001, "<0.01 %"), (1.0, "100 %")]
 )
 def test_a_tiny_probability_is_not_called_zero(value: float, words: str) -> None:
     assert percent(value) == words
