@@ -55,7 +55,6 @@ class Pane(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._captures = state.captures
         self._workspace = state.workspace
-        self._conversation = state.conversation
         self._tried: tuple[str, int] | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -85,10 +84,8 @@ class Pane(QWidget):
             self._captures.rereading.changed, self._workspace.model_changed,
         ):  # fmt: skip
             signal.connect(self._later)
-        self._conversation.path_changed.connect(self._on_path)
         theme.theme_changed.connect(self._tint)
         self._tint()
-        self._on_path()
         self.refresh()
 
     # --- parts --------------------------------------------------------------------------------------------------------
@@ -360,9 +357,6 @@ class Pane(QWidget):
     def _on_copy(self) -> None:
         lines = ["\t".join(HEAD), *("\t".join((p, visible(t), w)) for p, t, w in self._row_lines())]
         QGuiApplication.clipboard().setText("\n".join(lines))
-
-    def _on_path(self) -> None:
-        self._captures.show([message.id for message in self._conversation.path])
 
     def _tint(self, *_: object) -> None:
         self.copy.setIcon(theme.icon("copy", 16, "muted"))

@@ -165,6 +165,11 @@ class Captures(QObject):
         if on:
             self._focus_newest(self._live.get(self._latest) or (self.focused[0] if self.focused else ""))
 
+    @property
+    def wish(self) -> bool:
+        """Whether the answers to come are followed; to look at one token does not change it."""
+        return self._wish
+
     def show(self, messages: Sequence[str]) -> None:
         """These messages are on the screen, in this order; a focus elsewhere moves here, or to nothing."""
         self._shown = frozenset(messages)

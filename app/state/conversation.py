@@ -85,6 +85,8 @@ class Conversation(QObject):
         presets.sampling_changed.connect(self._on_sampling)
         library.chat_changed.connect(self._on_row)
         library.deleted.connect(self._on_chat_deleted)
+        captures.follow(settings.value("follow_newest"))
+        captures.follow_changed.connect(self._on_follow)
 
     # --- what is shown ------------------------------------------------------------------------------------------------
 
@@ -165,6 +167,7 @@ class Conversation(QObject):
     def _go_to(self, leaf: str, keep: bool = True) -> None:
         """Show the branch that ends in this message, and remember it."""
         self._leaf = leaf
+        self._captures.show([message.id for message in self.path])
         self.path_changed.emit()
         if keep:
             self._change_row(leaf=leaf)
@@ -455,6 +458,10 @@ class Conversation(QObject):
         """A base model continues text: an empty chat turns to Complete, and back for a model that talks."""
         if info is not None and not self.path:
             self.set_mode("chat" if info.chat_template else "complete")
+
+    def _on_follow(self, _: bool) -> None:
+        if self._settings.value("follow_newest") != self._captures.wish:
+            self._settings.set("follow_newest", self._captures.wish)
 
     def _on_sampling(self, sampling: SamplingParams) -> None:
         if self.answering is not None:

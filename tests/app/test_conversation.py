@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pytestqt.qtbot import QtBot
 
-from app.state import State
+from app.bridge import Bridge
+from app.state import State, make_state
 from engine import (
     DeleteMessages,
     Done,
@@ -124,6 +125,32 @@ def test_an_answer_that_could_not_be_stored_at_its_end_is_stored_when_the_disk_h
     qtbot.waitUntil(talk.conversation.finish)
     assert (fake.messages[key].text, fake.messages[key].status) == ("one two", "done")
     assert [record.text for record in fake.records[key]] == ["one", " two"]
+
+
+def test_the_focus_belongs_to_a_message_that_is_shown(talk: State, fake: FakeEngine, qtbot: QtBot) -> None:
+    talk.conversation.send("Hi")
+    first = answer(talk, fake, qtbot, "one")
+    assert talk.captures.focused == (first, 0)
+    talk.conversation.retry(first)
+    assert talk.captures.focused is None
+    second = answer(talk, fake, qtbot, "two", " words")
+    assert talk.captures.focused == (second, 1)
+    talk.conversation.show_version(second, -1)
+    assert talk.captures.focused == (first, 0)
+    talk.conversation.new_chat()
+    assert talk.captures.focused is None
+
+
+def test_whether_the_newest_token_is_followed_is_kept(talk: State, fake: FakeEngine, qtbot: QtBot) -> None:
+    talk.conversation.send("Hi")
+    key = answer(talk, fake, qtbot, "one", " two")
+    talk.captures.focus(key, 0)
+    assert talk.settings.value("follow_newest")  # to look at one token is not to give up following
+    talk.captures.follow(True)
+    talk.captures.follow(False)
+    assert not talk.settings.value("follow_newest")
+    again = make_state(Bridge(FakeEngine), talk.settings)
+    assert not again.captures.following
 
 
 def test_the_prompt_holds_the_path_and_the_system_prompt(talk: State, fake: FakeEngine, qtbot: QtBot) -> None:
