@@ -41,7 +41,6 @@ class Pane(QWidget):
         self.setObjectName("pane")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._captures = state.captures
-        self._conversation = state.conversation
         self._settings = state.settings
         self._count = int(state.settings.value("candidates_shown"))
         self._timer = QTimer(self)
