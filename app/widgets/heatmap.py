@@ -266,14 +266,12 @@ class Heatmap(QWidget):
         future = np.arange(columns.start, right)[None, :] > np.arange(top, bottom)[:, None]
         part[future] = np.nan
         size = self._size()
-        if size < 1:
-            lines = np.arange(0, len(part), 1 / size).astype(int)
-            places = np.arange(0, part.shape[1], 1 / size).astype(int)
-            part = np.fmax.reduceat(np.fmax.reduceat(part, lines, axis=0), places, axis=1)
+        each = max(1, int(1 / size))  # cells that share a pixel
+        part = _largest(_largest(part, each).T, each).T
         painter.save()
         painter.setClipRect(self._field())
-        area = QRectF(self._place(top, columns.start), self._place(bottom, right))
-        painter.drawImage(area, tinted(part))
+        end = self._place(top + each * part.shape[0], columns.start + each * part.shape[1])
+        painter.drawImage(QRectF(self._place(top, columns.start), end), tinted(part))
         painter.restore()
 
     def _draw_missing(self, painter: QPainter) -> None:
@@ -351,6 +349,15 @@ class Heatmap(QWidget):
             painter.drawLine(QPointF(centre.x(), field.top()), QPointF(centre.x(), field.bottom()))
             painter.setPen(QPen(QColor(now.text), 1.5))
             painter.drawRect(QRectF(self._place(*self.pointer), QSize(round(size), round(size))))
+
+
+def _largest(rows: npt.NDArray[np.floating], each: int) -> npt.NDArray[np.floating]:
+    """Of every `each` neighbouring rows the largest values, NaN only where all are."""
+    result = rows[::each].copy()
+    for offset in range(1, each):
+        more = rows[offset::each]
+        np.fmax(result[: len(more)], more, out=result[: len(more)])
+    return result
 
 
 def _runs(numbers: list[int]) -> list[tuple[int, int]]:

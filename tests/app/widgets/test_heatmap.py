@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from app.widgets.head_grid import EDGE_LEFT, EDGE_TOP, HeadGrid
-from app.widgets.heatmap import Heatmap, _runs
+from app.widgets.heatmap import Heatmap, _largest, _runs
 from app.widgets.tint import tinted
 
 
@@ -86,6 +86,19 @@ def test_maps_of_any_size_are_drawn_whole_or_in_part(qtbot: QtBot, themed: QAppl
         draw()
     rows, columns = widget._in_view()
     assert rows.stop <= count and columns.stop <= count and widget.weight(count - 1, 0) == 0.5
+
+
+@pytest.mark.parametrize("each", [1, 2, 3, 7, 20])
+def test_rows_that_share_a_pixel_give_their_largest_values(each: int) -> None:
+    rows = np.random.default_rng(1).random((11, 5)).astype(np.float32)
+    rows[:4, 2] = np.nan
+    pooled = _largest(rows, each)
+    assert len(pooled) == -(-11 // each)
+    for index, row in enumerate(pooled):
+        group = rows[index * each : (index + 1) * each]
+        for column in range(5):
+            known = group[np.isfinite(group[:, column]), column]
+            assert row[column] == known.max() if known.size else np.isnan(row[column])
 
 
 def test_neighbours_join_into_runs() -> None:
