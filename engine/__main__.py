@@ -199,7 +199,7 @@ def inspect(arguments: argparse.Namespace) -> int:
     else:
         for name, value in dataclasses.asdict(card).items():
             if value not in ("", 0):
-                print(f"{name.replace('_', ' '):16} {value:,}" if type(value) is int else f"{name:16} {value}")
+                print(f"{name.replace('_', ' '):16} {f'{value:,}' if type(value) is int else value}")
     return 0
 
 
