@@ -13,6 +13,7 @@ from engine.errors import UnsupportedModel
 
 FAMILIES: dict[str, str] = {
     "llama": "engine.models.llama",
+    "gpt2": "engine.models.gpt2",
 }
 
 

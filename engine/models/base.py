@@ -148,3 +148,20 @@ def read_rotary(reader: Reader, context: int) -> RotaryConfig:
     if not low < high:
         raise scaling.refusal("low_freq_factor", low, f"It has to be below high_freq_factor, which is {high}.")
     return RotaryConfig(theta, name, factor, low, high, scaling.count("original_max_position_embeddings", context))
+
+
+def plain_decoder(reader: Reader, *architectures: str) -> None:
+    """Refuse what no decoder here does: other heads than these architectures', quantised weights, cross-attention."""
+    for key in ("is_encoder_decoder", "add_cross_attention"):
+        reader.choice(key, (False,), False)
+    reader.choice("quantization_config", (None,), None)
+    for name in reader.take("architectures", list, []):
+        if name not in architectures:
+            raise reader.refusal("architectures", name, f"Vitrine runs {' and '.join(architectures)}.")
+
+
+def heads_of(reader: Reader, width: int, heads: int) -> int:
+    """The width of each of the heads that share the model's width evenly."""
+    if width % heads:
+        raise reader.refusal("hidden_size", width, f"It has to be a multiple of the {heads} attention heads.")
+    return width // heads

@@ -28,6 +28,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,
     "relu": functional.relu,
     "gelu_new": partial(functional.gelu, approximate="tanh"),
+    "gelu_fast": partial(functional.gelu, approximate="tanh"),
 }
 
 
@@ -100,6 +101,28 @@ def causal(T: int, S: int, device: torch.device) -> Mask:
     if T == 1:
         return None
     return "causal" if T == S else causal_mask(T, S, device)
+
+
+def alibi_slopes(H: int) -> Tensor:
+    """How much each head minds a step of distance, float32 [H]. Source: ALiBi (Press et al., 2022).
+
+    The powers of 2^(-8/n), n the largest power of two up to H; the heads beyond n take those between, of 2n.
+    """
+    n = 1 << (H.bit_length() - 1)
+    whole, between = torch.arange(1, n + 1), torch.arange(1, 2 * (H - n), 2)
+    return torch.cat((2.0 ** (-8.0 / n * whole), 2.0 ** (-4.0 / n * between)))
+
+
+def alibi(penalties: Tensor, T: int, like: Tensor) -> Tensor:
+    """The bias of the last T positions for attention(), causal mask included: [1, H, T, S] of like's dtype and device.
+
+    penalties: what each head adds to a key at each position, float32 [H, S]. They are taken relative to the query's
+    own, which changes no softmax and keeps the near keys exact in 16 bits.
+    """
+    S = penalties.shape[1]
+    bias = penalties[:, None] - penalties[:, S - T :, None]
+    bias = bias.masked_fill(~causal_mask(T, S, bias.device), -math.inf)
+    return bias[None].to(like.device, like.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,3 +203,38 @@ class GatedMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.down_proj(self._activation(self.gate_proj(x)) * self.up_proj(x))
         return result
+
+
+class DenseMLP(nn.Module):
+    """dense_4h_to_h(activation(dense_h_to_4h(x))), x [B, T, C]; named as in the checkpoints that share it."""
+
+    def __init__(self, C: int, hidden: int, bias: bool, activation: str) -> None:
+        super().__init__()
+        self.dense_h_to_4h = nn.Linear(C, hidden, bias=bias)
+        self.dense_4h_to_h = nn.Linear(hidden, C, bias=bias)
+        self._activation = ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.dense_4h_to_h(self._activation(self.dense_h_to_4h(x)))
+        return result
+
+
+class Conv1D(nn.Module):
+    """A linear layer whose weight lies transposed, [in, out], as in GPT-2's checkpoints."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(inputs, outputs))
+        self.bias = nn.Parameter(torch.empty(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight.t(), self.bias)
+
+
+def fused_heads(qkv: Tensor, K: int, D: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Take a fused projection [B, T, (H + 2K) D] apart: q [B, T, H, D], k and v [B, T, K, D].
+
+    Its rows lie group by group: the group's query heads, then its key, then its value.
+    """
+    groups = qkv.unflatten(-1, (K, -1, D))  # [B, T, K, H / K + 2, D]
+    return groups[..., :-2, :].flatten(2, 3), groups[..., -2, :], groups[..., -1, :]

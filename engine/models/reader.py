@@ -77,6 +77,10 @@ class Reader:
             return None
         return Reader(self.take(key, dict), f"{self.source}, {key}")
 
+    def named(self, *keys: str) -> str:
+        """The first of these keys that is there, the first of all where none is: one value, named twice over time."""
+        return next((key for key in keys if self.has(key)), keys[0])
+
     def has(self, key: str) -> bool:
         return self._config.get(key) is not None
 
