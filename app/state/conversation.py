@@ -218,7 +218,8 @@ class Conversation(QObject):
             return
         prompt = self._prompt_before(message)
         records = self._captures.records(key)
-        if records and "".join(record.text for record in records) == message.text:
+        own = message.model == self._model_name()  # another model's ids mean nothing to this one
+        if own and records and "".join(record.text for record in records) == message.text:
             prompt = dataclasses.replace(prompt, answer_ids=tuple(record.id for record in records))
         else:
             prompt = dataclasses.replace(prompt, answer_text=message.text)

@@ -193,6 +193,19 @@ def test_stop_keeps_what_was_written_and_continue_goes_on_from_its_tokens(
     assert talk.conversation.message(key).status == "done"
 
 
+def test_an_answer_of_another_model_is_continued_by_its_text_not_by_foreign_ids(
+    talk: State, fake: FakeEngine, qtbot: QtBot
+) -> None:
+    talk.conversation.send("Hi")
+    key = answer(talk, fake, qtbot, "a", "b", end=Done(0, "length"))
+    run = talk.workspace.load("models/another")
+    fake.play(run.id, [Loaded(0, a_model(name="another")), Done(0)])
+    qtbot.waitUntil(lambda: talk.workspace.info is not None and talk.workspace.info.name == "another")
+    talk.conversation.go_on(key)
+    _, command = fake.last(Generate)
+    assert command.prompt.answer_ids == () and command.prompt.answer_text == "ab"
+
+
 def test_stop_before_the_first_word_leaves_no_empty_version(talk: State, fake: FakeEngine, qtbot: QtBot) -> None:
     talk.conversation.send("Hi")
     key = answer(talk, fake, qtbot, end=Done(0, "cancelled"))

@@ -23,6 +23,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,8 +123,11 @@ def streaming(model: Path, panes: bool, seconds: float, size: tuple[int, int]) -
     # What is told to the model is short, so that the answer can be long; the window shows all 200 all the same.
     state.conversation._prompt_before = lambda message: __import__("engine").Prompt(text="Once upon a time")
     state.presets.set_sampling(SamplingParams(temperature=1.0, max_new_tokens=900, seed=1))
-    for name, _, _ in DOCKS:
-        window.docks[name].setVisible(panes)
+    docks = [window.docks[name] for name, _, _ in DOCKS]
+    for above, dock in pairwise(docks):  # each in full view, none behind a tab
+        window.splitDockWidget(above, dock, Qt.Orientation.Vertical)
+    for dock in docks:
+        dock.setVisible(panes)
     wait_until = time.monotonic() + 1.5
     wait(lambda: time.monotonic() > wait_until)
 
@@ -176,7 +180,7 @@ def main() -> None:
     parser.add_argument("--model", default=str(ROOT / "assets" / "models" / "companion"))
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--starts", type=int, default=5)
-    parser.add_argument("--size", default="1280x800")
+    parser.add_argument("--size", default="1920x1080")
     parser.add_argument("--busy", action="store_true", help="beside a process that spins on one core")
     parser.add_argument("--panes", choices=("open", "closed"), help=argparse.SUPPRESS)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
