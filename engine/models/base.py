@@ -1,25 +1,44 @@
-"""What every decoder is to the rest of the engine: ids in, logits out, with a cache, a tap and a way to stop.
+"""What every model is to the rest of the engine, in three kinds: decoder, encoder-decoder and encoder.
 
-A model holds weights only. Whose cache it writes to, who looks at its attention and who may interrupt it are arguments.
-The loop over the blocks lives here, so that every family can be stopped between two layers.
+Ids in, logits or states out, with a cache, a tap and a way to stop. A model holds weights only: whose cache it writes
+to, who looks at its attention and who may interrupt it are arguments. The loops over the blocks live here, so that
+every family can be stopped between two layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
 from engine.errors import ContextOverflow
-from engine.models.layers import LayerTap, Mask, RotaryConfig, causal
+from engine.models.layers import LayerTap, Mask, Remember, RotaryConfig, causal
 from engine.models.reader import REQUIRED, Reader
 
-__all__ = ["REQUIRED", "Cache", "Decoder", "DecoderConfig", "Reader", "Remember", "Tap", "read_rotary"]
+__all__ = [
+    "REQUIRED",
+    "Cache",
+    "Decoder",
+    "DecoderConfig",
+    "Encoder",
+    "EncoderConfig",
+    "LanguageModel",
+    "Memory",
+    "Reader",
+    "Remember",
+    "Seq2Seq",
+    "Seq2SeqConfig",
+    "Source",
+    "Tap",
+    "read_rotary",
+]
 
-Remember = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Takes a layer's new keys and values [B, K, T, D], gives all of them up to now [B, K, S, D]."""
+Source = tuple[Tensor, Tensor, Mask]
+"""What a layer of a decoder sees of the source: its keys and values [B, K, S, D], and which of them count."""
 
 
 class DecoderConfig(Protocol):
@@ -64,10 +83,41 @@ class Tap(Protocol):
         ...
 
 
-class Decoder(nn.Module):
+class Seq2SeqConfig(DecoderConfig, Protocol):
+    """An encoder-decoder's; layers, heads and so on are its decoder's, context is the shorter of the two sides'."""
+
+    @property
+    def encoder_layers(self) -> int: ...
+
+
+class EncoderConfig(DecoderConfig, Protocol):
+    """An encoder's. use: what its checkpoint was trained for; labels: the classes, in order, or none."""
+
+    @property
+    def use(self) -> str: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+
+class LanguageModel(nn.Module):
+    """What loading asks of every model, whatever its kind.
+
+    shared_with: parameters that a checkpoint may leave out, each with the one that it then is (tied heads).
+    """
+
+    kind: ClassVar[str]
+    shared_with: Mapping[str, str] = {}
+    config: DecoderConfig
+
+    def rename(self, name: str) -> str | None:
+        """The parameter that a tensor of the checkpoint belongs to; None for one that is not needed."""
+        return name
+
+
+class Decoder(LanguageModel):
     """Base of the decoder families. A family gives `embed`, `positions`, `blocks` and `head`."""
 
-    config: DecoderConfig
+    kind = "decoder"
 
     def embed(self, ids: Tensor, start: int) -> Tensor:
         """Ids [B, T] at positions start, start + 1, ... to [B, T, C]."""
@@ -81,13 +131,13 @@ class Decoder(nn.Module):
         """In order; each is called with (x, positions, mask, remember, tap) and returns the new x."""
         raise NotImplementedError
 
+    def window(self, layer: int) -> int | None:
+        """How many positions a layer sees, the query's own included; None is all."""
+        return None
+
     def head(self, x: Tensor) -> Tensor:
         """The last norm and the output projection: [B, T, C] to [B, T, V]."""
         raise NotImplementedError
-
-    def rename(self, name: str) -> str | None:
-        """The parameter that a tensor of the checkpoint belongs to; None for one that is not needed."""
-        return name
 
     def forward(
         self,
@@ -104,50 +154,247 @@ class Decoder(nn.Module):
         """
         T = ids.shape[1]
         start = cache.length if cache is not None else 0
-        if start + T > self.config.context:
-            raise ContextOverflow(
-                f"The text is {start + T} tokens long, the model can read {self.config.context}.",
-                "Shorten it, or start a new chat.",
-            )
+        _check_length(start + T, self.config)
         x = self.embed(ids, start)
         positions = self.positions(start, x)
-        mask: Mask = causal(T, start + T, x.device)
+        masks: dict[int | None, Mask] = {}
         for index, block in enumerate(self.blocks()):
             if check is not None:
                 check()
+            window = self.window(index)
+            if window not in masks:
+                masks[window] = causal(T, start + T, x.device, window)
             remember = partial(cache.update, index) if cache is not None else _forget
-            x = block(x, positions, mask, remember, tap.layer(f"layers.{index}.self") if tap is not None else None)
+            layer_tap = tap.layer(f"layers.{index}.self") if tap is not None else None
+            x = block(x, positions, masks[window], remember, layer_tap)
         if cache is not None:
             cache.advance(T)
         return self.head(x[:, -1:] if last else x).float()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A source that was read: its states [B, S, C] and what each layer of the decoder sees of it."""
+
+    states: Tensor
+    layers: tuple[Source, ...]
+
+    def repeated(self, times: int) -> Memory:
+        """The same source of one row for so many targets, without a copy."""
+
+        def wide(x: Tensor) -> Tensor:
+            return x.expand(times, *x.shape[1:])
+
+        layers = tuple((wide(k), wide(v), wide(m) if isinstance(m, Tensor) else m) for k, v, m in self.layers)
+        return Memory(wide(self.states), layers)
+
+
+class Seq2Seq(LanguageModel):
+    """Base of the encoder-decoder families: `encode` a source once, then `decode` a target as a decoder does.
+
+    A family gives `embed_source`, `source_blocks`, `embed`, `blocks` and `head`, and where it has them
+    `source_positions`, `source_end` and `positions`.
+    """
+
+    kind = "encoder-decoder"
+    config: Seq2SeqConfig
+
+    def embed_source(self, ids: Tensor) -> Tensor:
+        """The source's ids [B, S] to [B, S, C]."""
+        raise NotImplementedError
+
+    def source_positions(self, x: Tensor) -> object:
+        """What every block of the encoder needs to know of x's positions, handed to each."""
+        return None
+
+    def source_blocks(self) -> Iterable[nn.Module]:
+        """In order; each is called with (x, positions, mask, tap) and returns the new x."""
+        raise NotImplementedError
+
+    def source_end(self, x: Tensor) -> Tensor:
+        """The encoder's last norm, where it has one."""
+        return x
+
+    def embed(self, ids: Tensor, start: int) -> Tensor:
+        """The target's ids [B, T] at positions start, start + 1, ... to [B, T, C]."""
+        raise NotImplementedError
+
+    def positions(self, start: int, x: Tensor) -> object:
+        """What every block of the decoder needs to know of x's positions, handed to each."""
+        return None
+
+    def blocks(self) -> Iterable[Any]:
+        """In order; each is called with (x, positions, mask, remember, source, tap, cross_tap) and returns the new x.
+
+        `read(states)` of each gives its keys and values of a source.
+        """
+        raise NotImplementedError
+
+    def head(self, x: Tensor) -> Tensor:
+        """The last norm and the output projection: [B, T, C] to [B, T, V]."""
+        raise NotImplementedError
+
+    def encode(
+        self,
+        ids: Tensor,
+        mask: Tensor | None = None,
+        tap: Tap | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Memory:
+        """Read a source, ids [B, S]; mask: bool [B, S], False where a row is filled up. The tap sees encoder.N.self."""
+        _check_length(ids.shape[1], self.config)
+        x = self.embed_source(ids)
+        positions = self.source_positions(x)
+        seen: Mask = None if mask is None else mask[:, None, None]
+        for index, block in enumerate(self.source_blocks()):
+            if check is not None:
+                check()
+            x = block(x, positions, seen, tap.layer(f"encoder.{index}.self") if tap is not None else None)
+        states = self.source_end(x)
+        return Memory(states, tuple((*block.read(states), seen) for block in self.blocks()))
+
+    def decode(
+        self,
+        ids: Tensor,
+        memory: Memory,
+        cache: Cache | None = None,
+        tap: Tap | None = None,
+        check: Callable[[], None] | None = None,
+        last: bool = False,
+    ) -> Tensor:
+        """Logits of a target, float32 [B, T, V] or [B, 1, V], as Decoder.forward.
+
+        The tap sees layers.N.self and layers.N.cross.
+        """
+        T = ids.shape[1]
+        start = cache.length if cache is not None else 0
+        _check_length(start + T, self.config)
+        x = self.embed(ids, start)
+        positions = self.positions(start, x)
+        mask: Mask = causal(T, start + T, x.device)
+        for index, (block, source) in enumerate(zip(self.blocks(), memory.layers)):
+            if check is not None:
+                check()
+            remember = partial(cache.update, index) if cache is not None else _forget
+            taps = [tap.layer(f"layers.{index}.{part}") if tap is not None else None for part in ("self", "cross")]
+            x = block(x, positions, mask, remember, source, *taps)
+        if cache is not None:
+            cache.advance(T)
+        return self.head(x[:, -1:] if last else x).float()
+
+
+class Encoder(LanguageModel):
+    """Base of the encoder families. A family gives `embed` and `blocks`, and the heads that its checkpoints have."""
+
+    kind = "encoder"
+    config: EncoderConfig
+
+    def embed(self, ids: Tensor, mask: Tensor | None) -> Tensor:
+        """Ids [B, T] to [B, T, C]; positions count what the mask, bool [B, T], leaves."""
+        raise NotImplementedError
+
+    def positions(self, x: Tensor) -> object:
+        """What every block needs to know of x's positions, handed to each."""
+        return None
+
+    def blocks(self) -> Iterable[nn.Module]:
+        """In order; each is called with (x, positions, mask, tap) and returns the new x."""
+        raise NotImplementedError
+
+    def end(self, x: Tensor) -> Tensor:
+        """The last norm, where it has one."""
+        return x
+
+    def fill(self, states: Tensor) -> Tensor:
+        """The masked-language head: states [B, T, C] to logits [B, T, V]."""
+        raise NotImplementedError
+
+    def classify(self, states: Tensor, mask: Tensor | None) -> Tensor:
+        """The classification head: states [B, T, C] to logits [B, labels]."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        ids: Tensor,
+        mask: Tensor | None = None,
+        tap: Tap | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Tensor:
+        """The last states [B, T, C] of ids [B, T]; mask: bool [B, T], False where a row is filled up, at either end."""
+        _check_length(ids.shape[1], self.config)
+        x = self.embed(ids, mask)
+        positions = self.positions(x)
+        seen: Mask = None if mask is None else mask[:, None, None]
+        for index, block in enumerate(self.blocks()):
+            if check is not None:
+                check()
+            x = block(x, positions, seen, tap.layer(f"layers.{index}.self") if tap is not None else None)
+        return self.end(x)
+
+
+def _check_length(length: int, config: DecoderConfig) -> None:
+    if length > config.context:
+        raise ContextOverflow(
+            f"The text is {length} tokens long, the model can read {config.context}.",
+            "Shorten it, or start a new chat.",
+        )
 
 
 def _forget(k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     return k, v
 
 
-def read_rotary(reader: Reader, context: int) -> RotaryConfig:
+def read_rotary(reader: Reader, context: int, default_theta: float = 10000.0, partial: bool = False) -> RotaryConfig:
     """Rotary settings from either dialect: rope_parameters, or rope_theta beside rope_scaling.
 
-    Scaling kinds that are not here raise UnsupportedModel with their name.
+    partial: whether the family can leave a part of each head as it is. Scaling kinds that are not here raise
+    UnsupportedModel with their name.
     """
-    theta = reader.positive("rope_theta", 10000.0)
+    theta = reader.positive("rope_theta", default_theta)
+    fraction = reader.positive("partial_rotary_factor", 1.0) if partial else 1.0
     scaling = reader.inner("rope_parameters") or reader.inner("rope_scaling")
     if scaling is None:
-        return RotaryConfig(theta)
-    kind = "rope_type" if scaling.has("rope_type") else "type"
-    name = scaling.choice(kind, ("default", "linear", "llama3"), "default")
+        return RotaryConfig(theta, fraction=fraction)
     theta = scaling.positive("rope_theta", theta)
-    scaling.choice("partial_rotary_factor", (1.0,), 1.0)
-    if name == "default":
-        return RotaryConfig(theta)
-    factor = scaling.positive("factor")
+    if partial:
+        fraction = scaling.positive("partial_rotary_factor", fraction)
+    else:
+        scaling.choice("partial_rotary_factor", (1.0,), 1.0)
+    kind = "rope_type" if scaling.has("rope_type") else "type"
+    name = scaling.choice(kind, ("default", "linear", "dynamic", "llama3", "yarn"), "default")
+    if name in ("default", "dynamic"):  # dynamic scaling begins only behind the context, where Vitrine stops
+        return RotaryConfig(theta, fraction=fraction)
     if name == "linear":
-        return RotaryConfig(theta, name, factor)
+        return RotaryConfig(theta, name, scaling.positive("factor"), fraction=fraction)
+    original = scaling.count("original_max_position_embeddings", context, most=2**31 - 1)
+    if name == "yarn":
+        return _read_yarn(scaling, theta, context, original, fraction)
     low, high = scaling.positive("low_freq_factor"), scaling.positive("high_freq_factor")
     if not low < high:
         raise scaling.refusal("low_freq_factor", low, f"It has to be below high_freq_factor, which is {high}.")
-    return RotaryConfig(theta, name, factor, low, high, scaling.count("original_max_position_embeddings", context))
+    return RotaryConfig(theta, name, scaling.positive("factor"), low, high, original, fraction=fraction)
+
+
+def _read_yarn(scaling: Reader, theta: float, context: int, original: int, fraction: float) -> RotaryConfig:
+    factor = scaling.positive("factor", context / original)
+
+    def growth(weight: float) -> float:
+        return 0.1 * weight * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+    scale = growth(1.0)
+    if scaling.has("mscale") and scaling.has("mscale_all_dim"):
+        scale = growth(scaling.positive("mscale")) / growth(scaling.positive("mscale_all_dim"))
+    return RotaryConfig(
+        theta,
+        "yarn",
+        factor,
+        scaling.positive("beta_slow", 1.0),
+        scaling.positive("beta_fast", 32.0),
+        original,
+        scaling.positive("attention_factor", scale),
+        scaling.take("truncate", bool, True),
+        fraction,
+    )
 
 
 def plain_decoder(reader: Reader, *architectures: str) -> None:

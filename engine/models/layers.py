@@ -23,6 +23,9 @@ T = S; None is all."""
 LayerTap = Callable[[Tensor], None]
 """Receives one layer's attention weights, float32 [B, H, T, S]."""
 
+Remember = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Takes a layer's new keys and values [B, K, T, D], gives all of them up to now [B, K, S, D]."""
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": functional.silu,
     "gelu": functional.gelu,
@@ -40,23 +43,25 @@ def attention(
     scale: float,
     tap: LayerTap | None = None,
     bias: Tensor | None = None,
+    softcap: float | None = None,
 ) -> Tensor:
     """Softmax attention with grouped heads: q [B, H, T, D], k and v [B, K, S, D], H a multiple of K -> [B, H, T, D].
 
     bias, of a shape that broadcasts to [B, H, T, S], is added to the scaled scores. Without a tap a fused kernel runs
-    and the weights never exist; with one they are computed in float32 and shown.
+    and the weights never exist; with one they are computed in float32 and shown. softcap: the scaled scores are
+    squeezed into -softcap to softcap, which no fused kernel does.
     """
-    if tap is not None:
-        return _shown_attention(q, k, v, mask, scale, tap, bias)
+    if tap is not None or softcap is not None:
+        return _explicit_attention(q, k, v, mask, scale, tap, bias, softcap)
     B, H, T, D = q.shape
     K = k.shape[1]
     if bias is not None:
         return functional.scaled_dot_product_attention(
             q, k, v, attn_mask=_biased(bias.to(q.dtype), mask, T, k.shape[2]), scale=scale, enable_gqa=H != K
         )
-    if T == 1 and mask is None and H != K:
+    if T == 1 and H != K and not isinstance(mask, str):
         # The heads of a group as if they were queries: on a CPU 8 times faster in bf16 than enable_gqa at 512 keys.
-        grouped = functional.scaled_dot_product_attention(q.reshape(B, K, H // K, D), k, v, scale=scale)
+        grouped = functional.scaled_dot_product_attention(q.reshape(B, K, H // K, D), k, v, attn_mask=mask, scale=scale)
         return grouped.view(B, H, T, D)
     return functional.scaled_dot_product_attention(
         q,
@@ -69,18 +74,28 @@ def attention(
     )
 
 
-def _shown_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float, tap: LayerTap, bias: Tensor | None
+def _explicit_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Mask,
+    scale: float,
+    tap: LayerTap | None,
+    bias: Tensor | None,
+    softcap: float | None,
 ) -> Tensor:
     B, H, T, D = q.shape
     K, S = k.shape[1:3]
     grouped = q.float().reshape(B, K, H // K * T, D)
     scores = (grouped @ k.float().transpose(-1, -2) * scale).view(B, H, T, S)
+    if softcap is not None:
+        scores = soft_capped(scores, softcap)
     if bias is not None:
         scores = scores + bias
     scores = _biased(scores, mask, T, S)
     weights = scores.softmax(-1)
-    tap(weights)
+    if tap is not None:
+        tap(weights)
     return (weights.view(B, K, H // K * T, S) @ v.float()).view(B, H, T, D).to(q.dtype)
 
 
@@ -91,13 +106,24 @@ def _biased(bias: Tensor, mask: Mask, T: int, S: int) -> Tensor:
     return bias if mask is None else bias.masked_fill(~mask, -math.inf)
 
 
-def causal_mask(T: int, S: int, device: torch.device) -> Tensor:
-    """Bool [T, S]: the queries are the last T of S positions and see what is not after them."""
-    return torch.ones(T, S, dtype=torch.bool, device=device).tril(S - T)
+def soft_capped(x: Tensor, most: float) -> Tensor:
+    """Squeezed into -most to most, nearly unchanged near 0."""
+    return torch.tanh(x / most) * most
 
 
-def causal(T: int, S: int, device: torch.device) -> Mask:
-    """The cheapest Mask that says the same as causal_mask(T, S)."""
+def causal_mask(T: int, S: int, device: torch.device, window: int | None = None) -> Tensor:
+    """Bool [T, S]: the queries are the last T of S positions and see what is not after them.
+
+    window: how many positions a query sees, itself included; None is all before it.
+    """
+    mask = torch.ones(T, S, dtype=torch.bool, device=device).tril(S - T)
+    return mask if window is None else mask.triu(S - T - window + 1)
+
+
+def causal(T: int, S: int, device: torch.device, window: int | None = None) -> Mask:
+    """The cheapest Mask that says the same as causal_mask with these arguments."""
+    if window is not None and window < S:
+        return causal_mask(T, S, device, window)
     if T == 1:
         return None
     return "causal" if T == S else causal_mask(T, S, device)
@@ -127,10 +153,11 @@ def alibi(penalties: Tensor, T: int, like: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class RotaryConfig:
-    """Rotary positions. kind: default, linear (all wavelengths times factor) or llama3 (only the long ones).
+    """Rotary positions. kind: default, linear (all wavelengths times factor), llama3 or yarn (only the long ones).
 
-    low, high: for llama3, how often the longest wavelength that is scaled in part, and the shortest, fit into original,
-    the context of the training before.
+    low, high: for llama3 and yarn, how often the longest wavelength that is scaled in part, and the shortest, fit into
+    original, the context of the training before. scale: what cosines and sines are multiplied by. truncate: for yarn,
+    whether the bounds are moved outwards to whole channels. fraction: how much of a head's width is turned.
     """
 
     theta: float
@@ -139,18 +166,40 @@ class RotaryConfig:
     low: float = 1.0
     high: float = 4.0
     original: int = 8192
+    scale: float = 1.0
+    truncate: bool = True
+    fraction: float = 1.0
 
     def frequencies(self, D: int) -> Tensor:
-        """Radians a position for each pair of channels, float32 [D / 2]."""
+        """Radians a position for each pair of the D channels that are turned, float32 [D / 2]."""
         plain = 1.0 / (self.theta ** (torch.arange(0, D, 2, dtype=torch.float32) / D))
         if self.kind == "default":
             return plain
         if self.kind == "linear":
             return plain / self.factor
-        # Source: Llama 3.1's scaling; a wavelength between the two bounds is blended.
-        turns = self.original * plain / (2 * math.pi)
-        blend = ((turns - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
+        if self.kind == "yarn":
+            blend = self._yarn_blend(D)
+        else:
+            # Source: Llama 3.1's scaling; a wavelength between the two bounds is blended.
+            turns = self.original * plain / (2 * math.pi)
+            blend = ((turns - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
         return plain * (blend + (1 - blend) / self.factor)
+
+    def _yarn_blend(self, D: int) -> Tensor:
+        """1 for the pairs that stay, 0 for those that are scaled, and a straight line in between, float32 [D / 2].
+
+        Source: YaRN, arXiv 2309.00071; the bounds as in transformers, whose upper one is a channel, not a pair.
+        """
+
+        def pair(turns: float) -> float:
+            return D * math.log(self.original / (turns * 2 * math.pi)) / (2 * math.log(self.theta))
+
+        first, last = pair(self.high), pair(self.low)
+        if self.truncate:
+            first, last = math.floor(first), math.ceil(last)
+        first, last = max(first, 0), min(last, D - 1)
+        width = last - first or 0.001
+        return 1 - ((torch.arange(D // 2, dtype=torch.float32) - first) / width).clamp(0.0, 1.0)
 
 
 class Rotary:
@@ -161,7 +210,7 @@ class Rotary:
 
     def __init__(self, config: RotaryConfig, D: int) -> None:
         self._config = config
-        self._D = D
+        self._D = int(D * config.fraction)
         self._table: tuple[Tensor, Tensor] | None = None
 
     def at(self, start: int, T: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,13 +230,48 @@ class Rotary:
             angles = torch.outer(torch.arange(length, dtype=torch.float32), self._config.frequencies(self._D))
             cosines = torch.cat((angles.cos(), angles.cos()), -1)
             sines = torch.cat((-angles.sin(), angles.sin()), -1)
-            return cosines[:, None].to(like.device, like.dtype), sines[:, None].to(like.device, like.dtype)
+            cosines, sines = (cosines * self._config.scale)[:, None], (sines * self._config.scale)[:, None]
+            return cosines.to(like.device, like.dtype), sines.to(like.device, like.dtype)
 
 
-def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn each pair (i, i + D/2) of x [B, T, heads, D] by its position's angle."""
+Table = tuple[Tensor, Tensor]
+"""Cosines and signed sines of the positions of a pass, each [T, 1, D]."""
+
+
+def rotate(x: Tensor, table: Table) -> Tensor:
+    """Turn each pair (i, i + D/2) of x [B, T, heads, D] by its position's angle.
+
+    Where the table is narrower than x, D is the table's width and the channels behind it stay as they are.
+    """
     cosines, signed_sines = table
-    return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, -1), signed_sines)
+    D = cosines.shape[-1]
+    if x.shape[-1] > D:
+        return torch.cat((rotate(x[..., :D], table), x[..., D:]), -1)
+    return torch.addcmul(x * cosines, x.roll(D // 2, -1), signed_sines)
+
+
+def heads(x: Tensor, D: int) -> Tensor:
+    """The channels of [B, T, C] as heads of width D: [B, T, C / D, D]."""
+    return x.view(*x.shape[:2], -1, D)
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    table: Table | None,
+    mask: Mask,
+    remember: Remember,
+    scale: float,
+    tap: LayerTap | None = None,
+    softcap: float | None = None,
+) -> Tensor:
+    """Rotate, remember and attend: q [B, T, H, D], k and v [B, T, K, D] -> [B, T, H * D]. No table: no positions."""
+    if table is not None:
+        q, k = rotate(q, table), rotate(k, table)
+    k, v = remember(k.transpose(1, 2), v.transpose(1, 2))  # [B, K, S, D]
+    y = attention(q.transpose(1, 2), k, v, mask, scale, tap, softcap=softcap)
+    return y.transpose(1, 2).flatten(2)
 
 
 class GatedMLP(nn.Module):

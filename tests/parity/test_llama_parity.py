@@ -39,6 +39,7 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 32,
 }
+YARN = {"rope_type": "yarn", "rope_theta": 300.0, "factor": 4.0, "original_max_position_embeddings": 24}
 VARIANTS: dict[str, dict[str, Any]] = {
     "multi-query": {},
     "tied": {"tie_word_embeddings": True},
@@ -47,6 +48,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "a kv head each": {"num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 14},
     "linear": {"rope_parameters": {"rope_type": "linear", "rope_theta": 300.0, "factor": 2.5}},
     "llama3": {"rope_parameters": LLAMA3, "head_dim": 22},
+    "dynamic": {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 300.0, "factor": 2.0}},
+    "yarn": {"rope_parameters": YARN, "head_dim": 22},
+    "yarn with its own bounds": {
+        "rope_parameters": {**YARN, "beta_fast": 3.0, "beta_slow": 0.5, "truncate": False, "attention_factor": 0.8},
+        "head_dim": 22,
+    },
     "gelu": {"hidden_act": "gelu", "rms_norm_eps": 1e-3},
 }
 

@@ -48,10 +48,10 @@ def test_keys_that_do_not_change_the_forward_pass_are_ignored() -> None:
         ({"pretraining_tp": 2}, UnsupportedModel, ["pretraining_tp", "2"]),
         ({"quantization_config": {"bits": 4}}, UnsupportedModel, ["quantization_config", "4"]),
         ({"architectures": ["LlamaForTokenClassification"]}, UnsupportedModel, ["LlamaForTokenClassification"]),
-        ({"rope_scaling": {"type": "yarn", "factor": 2.0}}, UnsupportedModel, ["rope_scaling", "type", "yarn"]),
+        ({"rope_scaling": {"type": "mrope", "factor": 2.0}}, UnsupportedModel, ["rope_scaling", "type", "mrope"]),
         ({"rope_scaling": {"rope_type": "longrope"}}, UnsupportedModel, ["rope_type", "longrope"]),
         ({"rope_scaling": {"rope_type": "linear"}}, BadModelFiles, ["rope_scaling", "factor"]),
-        ({"rope_parameters": {"rope_type": "dynamic"}}, UnsupportedModel, ["rope_parameters", "dynamic"]),
+        ({"rope_parameters": {"rope_type": "proportional"}}, UnsupportedModel, ["rope_parameters", "proportional"]),
         ({"rope_parameters": {"partial_rotary_factor": 0.5}}, UnsupportedModel, ["partial_rotary_factor", "0.5"]),
     ],
 )
