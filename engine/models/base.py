@@ -7,6 +7,7 @@ every family can be stopped between two layers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor, nn
 
 from engine.errors import ContextOverflow
-from engine.models.layers import LayerTap, Mask, RotaryConfig, causal
+from engine.models.layers import LayerTap, Mask, Remember, RotaryConfig, causal
 from engine.models.reader import REQUIRED, Reader
 
 __all__ = [
@@ -35,9 +36,6 @@ __all__ = [
     "Tap",
     "read_rotary",
 ]
-
-Remember = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Takes a layer's new keys and values [B, K, T, D], gives all of them up to now [B, K, S, D]."""
 
 Source = tuple[Tensor, Tensor, Mask]
 """What a layer of a decoder sees of the source: its keys and values [B, K, S, D], and which of them count."""
@@ -133,6 +131,10 @@ class Decoder(LanguageModel):
         """In order; each is called with (x, positions, mask, remember, tap) and returns the new x."""
         raise NotImplementedError
 
+    def window(self, layer: int) -> int | None:
+        """How many positions a layer sees, the query's own included; None is all."""
+        return None
+
     def head(self, x: Tensor) -> Tensor:
         """The last norm and the output projection: [B, T, C] to [B, T, V]."""
         raise NotImplementedError
@@ -155,12 +157,16 @@ class Decoder(LanguageModel):
         _check_length(start + T, self.config)
         x = self.embed(ids, start)
         positions = self.positions(start, x)
-        mask: Mask = causal(T, start + T, x.device)
+        masks: dict[int | None, Mask] = {}
         for index, block in enumerate(self.blocks()):
             if check is not None:
                 check()
+            window = self.window(index)
+            if window not in masks:
+                masks[window] = causal(T, start + T, x.device, window)
             remember = partial(cache.update, index) if cache is not None else _forget
-            x = block(x, positions, mask, remember, tap.layer(f"layers.{index}.self") if tap is not None else None)
+            layer_tap = tap.layer(f"layers.{index}.self") if tap is not None else None
+            x = block(x, positions, masks[window], remember, layer_tap)
         if cache is not None:
             cache.advance(T)
         return self.head(x[:, -1:] if last else x).float()
@@ -338,28 +344,57 @@ def _forget(k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     return k, v
 
 
-def read_rotary(reader: Reader, context: int) -> RotaryConfig:
+def read_rotary(reader: Reader, context: int, default_theta: float = 10000.0, partial: bool = False) -> RotaryConfig:
     """Rotary settings from either dialect: rope_parameters, or rope_theta beside rope_scaling.
 
-    Scaling kinds that are not here raise UnsupportedModel with their name.
+    partial: whether the family can leave a part of each head as it is. Scaling kinds that are not here raise
+    UnsupportedModel with their name.
     """
-    theta = reader.positive("rope_theta", 10000.0)
+    theta = reader.positive("rope_theta", default_theta)
+    fraction = reader.positive("partial_rotary_factor", 1.0) if partial else 1.0
     scaling = reader.inner("rope_parameters") or reader.inner("rope_scaling")
     if scaling is None:
-        return RotaryConfig(theta)
-    kind = "rope_type" if scaling.has("rope_type") else "type"
-    name = scaling.choice(kind, ("default", "linear", "llama3"), "default")
+        return RotaryConfig(theta, fraction=fraction)
     theta = scaling.positive("rope_theta", theta)
-    scaling.choice("partial_rotary_factor", (1.0,), 1.0)
-    if name == "default":
-        return RotaryConfig(theta)
-    factor = scaling.positive("factor")
+    if partial:
+        fraction = scaling.positive("partial_rotary_factor", fraction)
+    else:
+        scaling.choice("partial_rotary_factor", (1.0,), 1.0)
+    kind = "rope_type" if scaling.has("rope_type") else "type"
+    name = scaling.choice(kind, ("default", "linear", "dynamic", "llama3", "yarn"), "default")
+    if name in ("default", "dynamic"):  # dynamic scaling begins only behind the context, where Vitrine stops
+        return RotaryConfig(theta, fraction=fraction)
     if name == "linear":
-        return RotaryConfig(theta, name, factor)
+        return RotaryConfig(theta, name, scaling.positive("factor"), fraction=fraction)
+    original = scaling.count("original_max_position_embeddings", context, most=2**31 - 1)
+    if name == "yarn":
+        return _read_yarn(scaling, theta, context, original, fraction)
     low, high = scaling.positive("low_freq_factor"), scaling.positive("high_freq_factor")
     if not low < high:
         raise scaling.refusal("low_freq_factor", low, f"It has to be below high_freq_factor, which is {high}.")
-    return RotaryConfig(theta, name, factor, low, high, scaling.count("original_max_position_embeddings", context))
+    return RotaryConfig(theta, name, scaling.positive("factor"), low, high, original, fraction=fraction)
+
+
+def _read_yarn(scaling: Reader, theta: float, context: int, original: int, fraction: float) -> RotaryConfig:
+    factor = scaling.positive("factor", context / original)
+
+    def growth(weight: float) -> float:
+        return 0.1 * weight * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+    scale = growth(1.0)
+    if scaling.has("mscale") and scaling.has("mscale_all_dim"):
+        scale = growth(scaling.positive("mscale")) / growth(scaling.positive("mscale_all_dim"))
+    return RotaryConfig(
+        theta,
+        "yarn",
+        factor,
+        scaling.positive("beta_slow", 1.0),
+        scaling.positive("beta_fast", 32.0),
+        original,
+        scaling.positive("attention_factor", scale),
+        scaling.take("truncate", bool, True),
+        fraction,
+    )
 
 
 def plain_decoder(reader: Reader, *architectures: str) -> None:
