@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow, QSplitter,
 from app import actions, frame_style, theme
 from app.panes import chat, chats, status
 from app.state import State
-from app.widgets.dock import Dock
+from app.widgets.dock import LEAST_WIDTH, Dock
 
 DOCKS = (  # module of app/panes, title, whether it is open at first
     ("sampling", "Sampling", True),
@@ -23,9 +23,12 @@ DOCKS = (  # module of app/panes, title, whether it is open at first
     ("attention", "Attention", True),
 )
 DRAWER_BELOW = 1000  # pixels: the docks become one tabbed drawer
-FOLD_BELOW = 760  # pixels: the sidebar folds
+FOLD_BELOW = 760  # pixels: the sidebar folds, the drawer is as slim as a dock can be
 DRAWER = 300  # pixels: how wide the drawer opens
-CHAT_LEAST = 360  # pixels: what the sidebar must leave to the chat
+CHAT_LEAST = 360  # pixels: what sidebar and drawer must leave to the chat
+BARE_BELOW = 680  # pixels: the drawer is put away
+COLUMN = ((1280, 380), (1920, 480))  # pixels: width of the window, width of the right column
+HEIGHTS = (45, 55)  # parts of the right column's height: how to sample, what came of it
 SMALLEST, LARGEST, USUAL = 12, 24, 15  # text sizes
 LAYOUT_VERSION = 1
 
@@ -45,11 +48,13 @@ class Window(QMainWindow):
             | QMainWindow.DockOption.AllowNestedDocks
             | QMainWindow.DockOption.AnimatedDocks
         )
-        self.setMinimumSize(600, 400)
+        self.setMinimumSize(480, 400)
         self._state = state
         self._settings = state.settings
         self._seen = False
-        self._narrow = False
+        self._steps_down = 0  # how many of the bounds above the window is below
+        self._sized = False  # the docks have got their widths and heights, ours or the person's
+        self._put_away: list[Dock] = []
         self._wide_state: QByteArray | None = None
         self.chat = chat.Pane(state)
         self.chats = chats.Pane(state)
@@ -96,8 +101,15 @@ class Window(QMainWindow):
         self.tabifyDockWidget(self.docks["probabilities"], self.docks["attention"])
         self.docks["sampling"].raise_()
         self.docks["probabilities"].raise_()
-        self.resizeDocks([self.docks["sampling"]], [340], Qt.Orientation.Horizontal)
-        self.resizeDocks([self.docks["sampling"], self.docks["probabilities"]], [340, 380], Qt.Orientation.Vertical)
+        self._sized = False
+
+    def _size_docks(self, width: int) -> None:
+        self._sized = True
+        (small, narrow), (large, wide) = COLUMN
+        column = round(narrow + (width - small) * (wide - narrow) / (large - small))
+        groups = [self.docks["sampling"], self.docks["probabilities"]]
+        self.resizeDocks(groups[:1], [column], Qt.Orientation.Horizontal)
+        self.resizeDocks(groups, list(HEIGHTS), Qt.Orientation.Vertical)
 
     def _add_dock_actions(self) -> None:
         view = self.menuBar().findChild(QWidget, "menuView")
@@ -110,7 +122,8 @@ class Window(QMainWindow):
                 view.insertAction(first, action)
 
     def reset_layout(self) -> None:
-        self._narrow = False
+        self._steps_down = 0
+        self._put_away = []
         self._wide_state = None
         self._place_docks()
         self._split.setSizes([self._settings.value("sidebar_width"), self.width()])
@@ -128,16 +141,21 @@ class Window(QMainWindow):
 
     def _fit(self, width: int) -> None:
         """One tabbed drawer in a narrow window, the person's own layout in a wide one; a sidebar where it has room."""
+        before = self._steps_down
+        self._steps_down = sum(width < bound for bound in (DRAWER_BELOW, FOLD_BELOW, BARE_BELOW))
+        if self._steps_down and not before:
+            self._wide_state = self.saveState(LAYOUT_VERSION)
+            self._make_drawer()
+        elif before and not self._steps_down:
+            self._put_away = []
+            self.restoreState(self._wide_state or QByteArray(), LAYOUT_VERSION)
+        if self._steps_down != before:
+            self._fit_drawer(width)
+        if not self._steps_down and not self._sized:
+            self._size_docks(width)
         self._fold_sidebar(width)
-        narrow = width < DRAWER_BELOW
-        if narrow == self._narrow:
-            return
-        self._narrow = narrow
-        if not narrow:
-            if self._wide_state is not None:
-                self.restoreState(self._wide_state, LAYOUT_VERSION)
-            return
-        self._wide_state = self.saveState(LAYOUT_VERSION)
+
+    def _make_drawer(self) -> None:
         docked = [dock for dock in self.docks.values() if not dock.isFloating()]
         shown = [dock for dock in docked if not dock.isHidden()]
         for dock in docked[1:]:
@@ -146,7 +164,21 @@ class Window(QMainWindow):
             dock.setVisible(dock in shown)
         if shown:
             shown[0].raise_()
-            self.resizeDocks(shown[:1], [DRAWER], Qt.Orientation.Horizontal)
+
+    def _fit_drawer(self, width: int) -> None:
+        """Away where it would leave the chat too little room; back, with what it held, where there is enough."""
+        docked = [dock for dock in self.docks.values() if not dock.isFloating() and not dock.isHidden()]
+        if width < BARE_BELOW:
+            self._put_away = docked
+            for dock in docked:
+                dock.hide()
+            return
+        for dock in self._put_away:
+            dock.show()
+        shown, self._put_away = docked or self._put_away, []
+        if shown and self._steps_down:
+            wide = DRAWER if width >= FOLD_BELOW else LEAST_WIDTH
+            self.resizeDocks(shown[:1], [wide], Qt.Orientation.Horizontal)
 
     def _fold_sidebar(self, width: int) -> None:
         """The sidebar stays while it leaves the chat room to be read."""
@@ -240,7 +272,7 @@ class Window(QMainWindow):
         if not (geometry and self.restoreGeometry(geometry)):
             self.resize(1280, 800)
         if state:
-            self.restoreState(state, LAYOUT_VERSION)
+            self._sized = self.restoreState(state, LAYOUT_VERSION)
         self._split.setSizes([self._settings.value("sidebar_width"), self.width()])
         self.chats.setVisible(bool(self._settings.value("sidebar_shown")))
         self.actions_by_name["sidebar"].setChecked(not self.chats.isHidden())
@@ -263,8 +295,9 @@ class Window(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self._settings.set("window_geometry", self.saveGeometry())
-        wide = self._wide_state if self._narrow and self._wide_state is not None else self.saveState(LAYOUT_VERSION)
-        self._settings.set("window_state", wide)
+        wide = self._wide_state if self._steps_down else self.saveState(LAYOUT_VERSION)
+        if self._sized and wide is not None:
+            self._settings.set("window_state", wide)
         if self.chats.isVisible():
             self._settings.set("sidebar_width", self.chats.width())
         super().closeEvent(event)

@@ -50,6 +50,7 @@ SHOTS = {
     "small-light": Shot(size=(900, 600)),
     "small-dark": Shot(theme="dark", size=(900, 600), panes=("attention",)),
     "tiny-light": Shot(size=(640, 480)),
+    "least-light": Shot(size=(480, 400), panes=()),
     "large-light": Shot(size=(1920, 1080), panes=("sampling", "attention"), tokens=True, focus=24),
     "large-dark": Shot(theme="dark", size=(1920, 1080), panes=("models", "attention")),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel
 
 from app import theme
@@ -11,6 +12,7 @@ from app.widgets.named import named, quiet_button, slim_bar
 from engine import ModelInfo, Progress, Stats
 
 NAME = "status"
+ROOMY = 560  # pixels: narrower, the bar of the context goes
 
 
 class Pane(QFrame):
@@ -55,7 +57,7 @@ class Pane(QFrame):
             self._model.setText(f"{info.name} · {info.device.upper()} {info.precision}{threads}")
             self._used.setText(f"context 0 / {info.context:,}")
             self._context.setRange(0, info.context)
-        self._context.setVisible(info is not None)
+        self._fit()
         self._context.setValue(0)
         self._speed.clear()
 
@@ -74,6 +76,14 @@ class Pane(QFrame):
         self._context.setRange(0, stats.context_total)
         self._context.setValue(stats.context_used)
         self._speed.setText(f"{stats.tokens_per_second:,.0f} tok/s" if stats.tokens_per_second else "")
+
+    def _fit(self) -> None:
+        """The bar goes first: its numbers stand beside it."""
+        self._context.setVisible(self._state.workspace.info is not None and self.width() >= ROOMY)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
 
     def _show_icons(self, *_: object) -> None:
         self._cancel.setIcon(theme.icon("x", 16, "muted"))

@@ -11,6 +11,7 @@ from app.widgets.named import named, toggle_button
 from engine import Chat, ModelInfo, Progress
 
 ROOMY = 520  # pixels: narrower, words give way to icons
+BESIDE = 84  # pixels of the row that are no words: margins, spaces, the arrow beside the name
 WHY_COMPLETE = "{name} has no chat template: it continues text, it does not take turns."
 
 
@@ -124,9 +125,12 @@ class ChatHeader(QFrame):
         words = " System prompt, set" if told else " System prompt"
         self._system_button.setText(words if self.width() >= ROOMY else "")
         self._system_button.setAccessibleName(words.strip())
-        room = self.width() - (390 if self.width() >= ROOMY else 240)
+        others = [button for button in (self.chat_button, self.complete_button) if not button.isHidden()]
+        others += [] if self._system_button.isHidden() else [self._system_button]
+        room = self.width() - BESIDE - sum(button.sizeHint().width() for button in others)
+        self._model.ensurePolished()
         metrics = self._model.fontMetrics()
-        self._model.setText(metrics.elidedText(self._name, Qt.TextElideMode.ElideRight, max(60, room)))
+        self._model.setText(metrics.elidedText(self._name, Qt.TextElideMode.ElideRight, max(24, room)))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -10,6 +10,8 @@ from PySide6.QtWidgets import QDockWidget, QFrame, QHBoxLayout, QLabel, QWidget
 from app import theme
 from app.widgets.named import named, quiet_button
 
+LEAST_WIDTH = 280  # pixels
+
 
 class Dock(QDockWidget):
     """make: builds the content; called once, after the dock is first visible and wake() was called."""
@@ -22,7 +24,7 @@ class Dock(QDockWidget):
         self._bar = TitleBar(title, self)
         self.setTitleBarWidget(self._bar)
         self.setWidget(named(QFrame(), "paneHolder"))
-        self.setMinimumWidth(280)
+        self.setMinimumWidth(LEAST_WIDTH)
         self.visibilityChanged.connect(self._on_visible)
 
     def wake(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QTabBar
 from pytestqt.qtbot import QtBot
 
 from app import actions, errors, theme
@@ -16,7 +17,7 @@ from app.bridge import Bridge
 from app.panes.chats import day_of
 from app.session import Session
 from app.state import State
-from app.window import DOCKS, Window
+from app.window import CHAT_LEAST, DOCKS, Window
 from engine import Chat, DeleteChat, Done, Generate, Load, Loaded, LoadParams, SaveChat
 from fakes import FakeEngine, a_model
 
@@ -64,6 +65,56 @@ def test_a_narrow_window_has_one_tabbed_drawer_and_a_wide_one_its_old_layout(win
     window.resize(1280, 800)
     qtbot.waitUntil(lambda: not together("sampling", "probabilities"))
     assert window.chats.isVisible()
+
+
+@pytest.mark.parametrize(("width", "column"), [(1280, 380), (1920, 480)])
+def test_the_right_column_grows_with_the_window_and_gives_what_came_of_it_more_room(
+    state: State, qtbot: QtBot, width: int, column: int
+) -> None:
+    window = Window(state)
+    qtbot.addWidget(window)
+    window.resize(width, 900)
+    window.show()
+    above, below = window.docks["sampling"], window.docks["probabilities"]
+    qtbot.waitUntil(lambda: above.width() == column)
+    assert below.width() == column
+    assert 50 < 100 * below.height() / (above.height() + below.height()) < 60
+    window.resizeDocks([above], [300], Qt.Orientation.Horizontal)
+    window.reset_layout()
+    qtbot.waitUntil(lambda: above.width() == column)
+
+
+def test_the_drawer_is_put_away_where_it_would_crowd_the_chat_and_comes_back(window: Window, qtbot: QtBot) -> None:
+    window.docks["attention"].close()
+    window.resize(700, 600)
+    qtbot.waitUntil(lambda: window.chat.width() >= CHAT_LEAST)
+    assert window.docks["sampling"].isVisible()
+    window.resize(480, 400)
+    qtbot.waitUntil(lambda: window.width() == 480 and window.chat.width() == 480)
+    assert all(dock.isHidden() for dock in window.docks.values())
+    window.resize(720, 600)
+    qtbot.waitUntil(lambda: window.docks["sampling"].isVisible())
+    assert window.docks["attention"].isHidden()
+
+
+def test_there_is_one_bar_of_tabs_for_each_group_of_docks(window: Window, qtbot: QtBot) -> None:
+    def bars() -> list[int]:
+        return sorted(bar.count() for bar in window.findChildren(QTabBar) if bar.isVisible() and bar.parent() is window)
+
+    qtbot.waitUntil(lambda: bars() == [2, 2])
+    window.resize(760, 500)
+    qtbot.waitUntil(lambda: bars() == [4])
+    window.resize(1280, 800)
+    qtbot.waitUntil(lambda: bars() == [2, 2])
+
+
+def test_a_narrow_chat_cuts_the_model_s_name_and_nothing_else(window: Window, state: State, qtbot: QtBot) -> None:
+    state.workspace._show_model(a_model(name="a-model-with-a-very-long-name-indeed-7B"))
+    for width in (360, 480, 900):
+        window.chat.header.setFixedWidth(width)
+        button = window.chat.header.complete_button
+        qtbot.waitUntil(lambda: button.width() >= button.sizeHint().width())
+        assert window.chat.header.layout().minimumSize().width() <= width
 
 
 def test_a_dock_that_was_closed_stays_closed_until_the_layout_is_reset(
