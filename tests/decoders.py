@@ -36,12 +36,12 @@ class Everything:
         return self.shown.append
 
 
-def written(folder: Path, config: Any) -> Pair:
+def written(folder: Path, config: Any, attention: str = "eager") -> Pair:
     """A checkpoint of a transformers config with random weights, in folder; the model on both sides."""
     from transformers import AutoModelForCausalLM  # a test extra: absent from a plain installation
 
     torch.manual_seed(0)
-    theirs = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    theirs = AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
     for name, weight in theirs.named_parameters():  # biases and norms begin as constants, which would hide them
         if weight.ndim == 1:
             torch.nn.init.normal_(weight, float("norm" in name or ".ln_" in name) * name.endswith("weight"), 0.3)

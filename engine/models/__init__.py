@@ -14,6 +14,8 @@ from engine.errors import UnsupportedModel
 FAMILIES: dict[str, str] = {
     "llama": "engine.models.llama",
     "gpt2": "engine.models.gpt2",
+    "bloom": "engine.models.bloom",
+    "falcon": "engine.models.falcon",
 }
 
 

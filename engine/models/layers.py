@@ -135,7 +135,7 @@ def alibi_slopes(H: int) -> Tensor:
     The powers of 2^(-8/n), n the largest power of two up to H; the heads beyond n take those between, of 2n.
     """
     n = 1 << (H.bit_length() - 1)
-    whole, between = torch.arange(1, n + 1), torch.arange(1, 2 * (H - n), 2)
+    whole, between = torch.arange(1, n + 1), torch.arange(2 * (H - n))[1::2]
     return torch.cat((2.0 ** (-8.0 / n * whole), 2.0 ** (-4.0 / n * between)))
 
 
@@ -265,12 +265,13 @@ def attend(
     scale: float,
     tap: LayerTap | None = None,
     softcap: float | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """Rotate, remember and attend: q [B, T, H, D], k and v [B, T, K, D] -> [B, T, H * D]. No table: no positions."""
     if table is not None:
         q, k = rotate(q, table), rotate(k, table)
     k, v = remember(k.transpose(1, 2), v.transpose(1, 2))  # [B, K, S, D]
-    y = attention(q.transpose(1, 2), k, v, mask, scale, tap, softcap=softcap)
+    y = attention(q.transpose(1, 2), k, v, mask, scale, tap, bias, softcap)
     return y.transpose(1, 2).flatten(2)
 
 
