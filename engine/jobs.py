@@ -41,6 +41,7 @@ from engine.messages import (
     Unload,
     Unloaded,
 )
+from engine.models.base import Decoder
 from engine.params import CaptureParams, SamplingParams
 from engine.text.templates import ChatTemplate
 from engine.text.tokenizer import Tokenizer
@@ -54,6 +55,15 @@ class Workbench:
     tokenizer: Tokenizer
     template: ChatTemplate | None
     info: ModelInfo
+
+    @property
+    def decoder(self) -> Decoder:
+        """The model, where it is one that writes on from a text by itself."""
+        if not isinstance(self.loaded.model, Decoder):
+            raise EngineError(
+                f"{self.info.name} is an {self.loaded.kind}: it cannot go on writing a text.", "Choose a decoder."
+            )
+        return self.loaded.model
 
 
 class ModelJobs:
@@ -137,8 +147,8 @@ class ModelJobs:
         bench = self._require()
         prompt_ids, answer_ids, _ = self._resolve(bench, command.prompt)
         ids = [*prompt_ids, *answer_ids]
-        context = Context.fresh(bench.loaded.model, command.capture)
-        check_prompt(ids, bench.loaded.model)
+        context = Context.fresh(bench.decoder, command.capture)
+        check_prompt(ids, bench.decoder)
         yield from _events_of(read(run.id, context, ids, checker(lambda: run.cancelled)))
         return None
 
@@ -146,7 +156,7 @@ class ModelJobs:
         bench = self._require()
         prompt_ids, answer_ids, _ = self._resolve(bench, command.prompt)
         ids = [*prompt_ids, *answer_ids]
-        yield from score(run.id, bench.loaded.model, bench.tokenizer, ids, checker(lambda: run.cancelled))
+        yield from score(run.id, bench.decoder, bench.tokenizer, ids, checker(lambda: run.cancelled))
         return None
 
     def _tokenize(self, command: Tokenize, run: Run) -> Job:
@@ -186,7 +196,7 @@ class ModelJobs:
     def _take_context(self, bench: Workbench, capture: CaptureParams) -> Context:
         context, self._kept = self._kept, None
         if context is None or context.model is not bench.loaded.model:
-            return Context.fresh(bench.loaded.model, capture)
+            return Context.fresh(bench.decoder, capture)
         context.tap.params = capture
         return context
 

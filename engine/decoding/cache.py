@@ -10,7 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from engine.models.base import Decoder
+from engine.models.base import LanguageModel
 
 FIRST = 256
 """Positions that the buffers begin with."""
@@ -41,7 +41,7 @@ class KVCache:
         self._values = [empty] * layers
 
     @classmethod
-    def for_model(cls, model: Decoder, batch: int = 1) -> Self:
+    def for_model(cls, model: LanguageModel, batch: int = 1) -> Self:
         """An empty cache with the model's shape, precision and device."""
         config, weight = model.config, next(model.parameters())
         return cls(
@@ -68,6 +68,13 @@ class KVCache:
         if not 0 <= n <= self.length:
             raise ValueError(f"cannot truncate a cache of {self.length} to {n}")
         self.length = n
+
+    def reorder(self, rows: Tensor) -> None:
+        """Let sequence i go on from what sequence rows[i] has read; rows: whole numbers [B]."""
+        for buffers in (self._keys, self._values):
+            for layer in range(len(buffers)):
+                kept = buffers[layer][:, :, : self.length]
+                kept.copy_(kept.index_select(0, rows))
 
     @property
     def device(self) -> torch.device:

@@ -18,20 +18,20 @@ from engine.loading import memory, threads
 from engine.loading.files import DOWNLOAD_AGAIN, described, model_folder, read_json, read_optional
 from engine.loading.safetensors import Weights, listed
 from engine.models import family
-from engine.models.base import Decoder, DecoderConfig, Reader
+from engine.models.base import DecoderConfig, LanguageModel, Reader
 from engine.params import LoadParams
 from engine.quantize import place
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A decoder with its weights in place, in evaluation mode, and what is known of it.
+    """A model with its weights in place, in evaluation mode, and what is known of it.
 
     generation: the checkpoint's generation_config.json as it is. eos_ids: the ids that end an answer, config's and
     generation_config's together.
     """
 
-    model: Decoder
+    model: LanguageModel
     config: DecoderConfig
     path: str
     name: str
@@ -66,7 +66,7 @@ def load(
     weights = Weights(folder)
     precision = _precision(params.precision, weights, device)
     with torch.device("meta"):
-        model: Decoder = module.Model(config)
+        model: LanguageModel = module.Model(config)
     names = _matched(model, weights, folder)
 
     done, total = 0, sum(weights.entries[name].nbytes for name in names)
@@ -77,6 +77,10 @@ def load(
         place(model, names[entry.name], tensor, precision, device)
         done += entry.nbytes
         yield "Loading weights", done, total
+    for name, other in model.shared_with.items():
+        if name not in names.values():
+            owner, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(owner), leaf, model.get_parameter(other))
     model.eval()
 
     if params.threads:
@@ -90,7 +94,7 @@ def load(
         path=str(folder),
         name=described(folder)[0],
         family=model_type,
-        kind="decoder",
+        kind=model.kind,
         parameters=sum(weight.numel() for weight in model.parameters()),
         bytes_in_memory=sum(weight.nbytes for weight in model.parameters()),
         device=device,
@@ -118,13 +122,13 @@ def _computes_bf16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def _matched(model: Decoder, weights: Weights, folder: Path) -> dict[str, str]:
+def _matched(model: LanguageModel, weights: Weights, folder: Path) -> dict[str, str]:
     """Tensor name -> parameter name, every parameter there and of its shape; else BadModelFiles names which not."""
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     renamed = {name: model.rename(name) for name in weights.entries}
     names = {tensor: parameter for tensor, parameter in renamed.items() if parameter is not None}
     extra = sorted(tensor for tensor, parameter in names.items() if parameter not in shapes)
-    missing = sorted(shapes.keys() - names.values())
+    missing = sorted(shapes.keys() - names.values() - model.shared_with.keys())
     if missing:
         raise BadModelFiles(f"The weights of {folder.name} lack {listed(missing)}.", DOWNLOAD_AGAIN)
     if extra:

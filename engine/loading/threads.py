@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 
 from engine.errors import Cancelled
-from engine.models.base import Decoder
+from engine.models.base import LanguageModel, Seq2Seq
 
 NEARLY = 1.1
 """How much slower than the best a smaller count may be."""
@@ -28,7 +28,7 @@ def usable() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def choose(model: Decoder, cancelled: Callable[[], bool]) -> int:
+def choose(model: LanguageModel, cancelled: Callable[[], bool]) -> int:
     """Try 1, 2, 4, ... threads; returns the count to run this model with and leaves torch set to it."""
     counts = sorted({*(1 << i for i in range(usable().bit_length()) if 1 << i <= usable()), usable()})
     times = {}
@@ -42,7 +42,7 @@ def choose(model: Decoder, cancelled: Callable[[], bool]) -> int:
 
 
 @torch.inference_mode()
-def _seconds(model: Decoder, cancelled: Callable[[], bool]) -> float:
+def _seconds(model: LanguageModel, cancelled: Callable[[], bool]) -> float:
     """The shortest one-token pass within the budget; the first warms up where there is time for a second."""
     ids = torch.zeros(1, 1, dtype=torch.long)
 
@@ -53,6 +53,9 @@ def _seconds(model: Decoder, cancelled: Callable[[], bool]) -> float:
     best, end = float("inf"), time.perf_counter() + BUDGET
     while best == float("inf") or time.perf_counter() < end:
         begun = time.perf_counter()
-        model(ids, check=check)
+        if isinstance(model, Seq2Seq):
+            model.decode(ids, model.encode(ids, check=check), check=check)
+        else:
+            model(ids, check=check)
         best = min(best, time.perf_counter() - begun)
     return best

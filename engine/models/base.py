@@ -106,7 +106,7 @@ class LanguageModel(nn.Module):
     """
 
     kind: ClassVar[str]
-    shared_with: Mapping[str, str] = {}
+    shared_with: ClassVar[Mapping[str, str]] = {}
     config: DecoderConfig
 
     def rename(self, name: str) -> str | None:
