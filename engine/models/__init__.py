@@ -16,6 +16,11 @@ FAMILIES: dict[str, str] = {
     "gpt2": "engine.models.gpt2",
     "bloom": "engine.models.bloom",
     "falcon": "engine.models.falcon",
+    "mistral": "engine.models.mistral",
+    "qwen2": "engine.models.qwen2",
+    "qwen3": "engine.models.qwen3",
+    "smollm3": "engine.models.smollm3",
+    "olmo2": "engine.models.olmo2",
 }
 
 

@@ -1,0 +1,108 @@
+"""Llama's kin, next to transformers' own, on tiny checkpoints with awkward sizes and windows shorter than the text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from decoders import TOLERANCE, Everything, Pair, greedy, greedy_of, ids_of, in_chunks, written
+
+transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.parity
+
+CONTEXT = 64
+SIZES: dict[str, Any] = {
+    "hidden_size": 36,
+    "intermediate_size": 53,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "num_key_value_heads": 1,
+    "vocab_size": 131,
+    "max_position_embeddings": CONTEXT,
+    "attention_dropout": 0.1,
+    "initializer_range": 0.2,  # large enough that a mistake shows in the logits
+    "pad_token_id": None,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+GROUPED = {"num_attention_heads": 6, "num_key_value_heads": 2}
+WINDOW = {"sliding_window": 11}
+LATE_WINDOW = {**WINDOW, "use_sliding_window": True, "max_window_layers": 1}
+YARN = {"rope_type": "yarn", "rope_theta": 300.0, "factor": 4.0, "original_max_position_embeddings": 24}
+
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "mistral": ("mistral", {"sliding_window": None, "head_dim": 10}),
+    "mistral, a window": ("mistral", {**WINDOW, **GROUPED, "tie_word_embeddings": True}),
+    "qwen2": ("qwen2", {**WINDOW, "tie_word_embeddings": True}),
+    "qwen2, a window, yarn": ("qwen2", {**LATE_WINDOW, **GROUPED, "rope_parameters": YARN}),
+    "qwen3": ("qwen3", {"head_dim": 10, "tie_word_embeddings": True}),
+    "qwen3, a window, biases": ("qwen3", {**LATE_WINDOW, **GROUPED, "head_dim": 14, "attention_bias": True}),
+    "smollm3": ("smollm3", {"no_rope_layer_interval": 2}),
+    "smollm3, a window, biases": (
+        "smollm3",
+        {
+            **WINDOW,
+            **GROUPED,
+            "use_sliding_window": True,
+            "no_rope_layers": [0, 1, 1],
+            "attention_bias": True,
+            "mlp_bias": True,
+            "tie_word_embeddings": False,
+        },
+    ),
+    "olmo2": ("olmo2", {}),
+    "olmo2, tied, biases": ("olmo2", {**GROUPED, "tie_word_embeddings": True, "attention_bias": True}),
+}
+
+
+@pytest.fixture(autouse=True)
+def without_gradients() -> Iterator[None]:
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    model_type, changes = VARIANTS[request.param]
+    folder = tmp_path_factory.mktemp("parity") / "tiny"
+    return written(folder, transformers.AutoConfig.for_model(model_type, **{**SIZES, **changes}))
+
+
+def test_logits_are_those_of_transformers(pair: Pair) -> None:
+    for count in (1, 2, CONTEXT):
+        ids = ids_of(pair.ours, count, batch=2)
+        expected = pair.theirs(ids).logits
+        assert expected.std() > 0.5
+        torch.testing.assert_close(pair.ours(ids), expected, **TOLERANCE)
+
+
+def test_the_likeliest_tokens_are_those_of_transformers(pair: Pair) -> None:
+    prompt = ids_of(pair.ours, 5)
+    assert greedy(pair.ours, prompt, 40) == greedy_of(pair.theirs, prompt, 40)
+
+
+def test_reading_through_a_cache_in_chunks_gives_the_logits_of_one_pass(pair: Pair) -> None:
+    ids = ids_of(pair.ours, CONTEXT, batch=2)
+    whole = pair.ours(ids)
+    for size in (1, 7, 50):
+        torch.testing.assert_close(in_chunks(pair.ours, ids, size), whole, **TOLERANCE)
+
+
+def test_what_the_tap_is_shown_is_the_attention_of_transformers_and_changes_no_logits(pair: Pair) -> None:
+    ids, tap = ids_of(pair.ours, 50), Everything()
+    expected = pair.theirs(ids, output_attentions=True).attentions
+    logits = pair.ours(ids, tap=tap)
+    assert len(tap.shown) == len(expected) == pair.ours.config.layers
+    for ours, theirs in zip(tap.shown, expected):
+        torch.testing.assert_close(ours, theirs, **TOLERANCE)
+    torch.testing.assert_close(logits, pair.ours(ids), **TOLERANCE)
+
+
+def test_what_the_tap_is_shown_token_by_token_is_the_rows_of_one_pass(pair: Pair) -> None:
+    ids, whole, rows = ids_of(pair.ours, 20), Everything(), Everything()
+    pair.ours(ids, tap=whole)
+    in_chunks(pair.ours, ids, 1, rows)
+    for ours, expected in zip(rows.shown[-pair.ours.config.layers :], whole.shown):
+        torch.testing.assert_close(ours, expected[:, :, -1:], **TOLERANCE)
