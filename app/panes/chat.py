@@ -268,11 +268,11 @@ class Pane(QWidget):
 
     def _on_records(self, key: str, first: int) -> None:
         if key in self._tokens_of:
-            self._show_tokens(key, first)
+            self._show_tokens(key)
         elif self._text_tokens_shown and key == self.last():
             self._show_text_tokens()
 
-    def _show_tokens(self, key: str, first: int = 0) -> None:
+    def _show_tokens(self, key: str) -> None:
         view = self.transcript.view(key)
         records = self._state.captures.records(key)
         if view is None:
@@ -281,13 +281,19 @@ class Pane(QWidget):
             if self._talk.writing != key:
                 words = "No tokens were recorded for this answer. Retry writes one with its tokens."
                 self.notice.say(words, seconds=8, passing=True)
-        elif first and view.strip is not None and view.strip.count == first:
-            view.strip.append(records[first:])
+        elif view.strip is not None and view.strip.grows_into(records):
+            view.strip.append(records[view.strip.count :])
         else:
             view.show_tokens(records)
 
     def _show_text_tokens(self) -> None:
-        self.text.show_tokens(self._state.captures.records(self.last()) if self._text_tokens_shown else [])
+        key = self.last()
+        if not self._text_tokens_shown or not key:
+            self.text.show_tokens([])
+            return
+        message = self._talk.message(key)
+        before = message.text[: message.stats.get("prompt_length", 0)]
+        self.text.show_tokens(self._state.captures.records(key), before)
 
     def _on_focus(self, key: str, index: int) -> None:
         for other in self._tokens_of:

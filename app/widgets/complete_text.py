@@ -71,6 +71,9 @@ class CompleteText(QWidget):
         self._strip_page = named(QScrollArea(widgetResizable=True), "transcript")
         self._strip_page.setFrameShape(QFrame.Shape.NoFrame)
         self._strip_page.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._at_end = True
+        self._strip_page.verticalScrollBar().valueChanged.connect(self._on_scroll)
+        self._strip_page.verticalScrollBar().rangeChanged.connect(self._on_range)
         self._pages = QStackedWidget()
         self._pages.addWidget(self.editor)
         self._pages.addWidget(self._strip_page)
@@ -146,8 +149,8 @@ class CompleteText(QWidget):
         for name in ("copy", "tokens"):
             self._buttons[name].setEnabled(self._any)
 
-    def show_tokens(self, records: Sequence[TokenRecord]) -> None:
-        """The continuation as tokens; none shows the text again."""
+    def show_tokens(self, records: Sequence[TokenRecord], before: str = "") -> None:
+        """The continuation as tokens, after the text that it continues; none shows the text as one again."""
         self._buttons["tokens"].setChecked(bool(records))
         if not records:
             self._pages.setCurrentWidget(self.editor)
@@ -161,11 +164,19 @@ class CompleteText(QWidget):
             column.addWidget(self.strip)
             column.addStretch(1)
             self._strip_page.setWidget(holder)
-        if len(records) > self.strip.count > 0:
+        if self.strip.grows_into(records, before):
             self.strip.append(records[self.strip.count :])
         else:
-            self.strip.set(records)
+            self._at_end = True
+            self.strip.set(records, before)
         self._pages.setCurrentWidget(self._strip_page)
+
+    def _on_scroll(self, value: int) -> None:
+        self._at_end = value >= self._strip_page.verticalScrollBar().maximum() - 1
+
+    def _on_range(self, low: int, high: int) -> None:
+        if self._at_end:
+            self._strip_page.verticalScrollBar().setValue(high)
 
     def show_focus(self, index: int) -> None:
         if self.strip is not None:

@@ -5,14 +5,20 @@ It knows no chat. While the model writes, Stop stands in Send's place and one ca
 
 from __future__ import annotations
 
+import math
+
 from PySide6.QtCore import QEvent, QSize, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QKeyEvent
+from PySide6.QtGui import QFocusEvent, QFontMetricsF, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QWidget
 
 from app import theme
 from app.widgets.named import named
 
 MOST_LINES = 8
+SEND = ("Send", "Send the message", "Send (Enter)")  # words, name, tooltip
+STOP = ("Stop", "Stop the answer", "Stop (Esc)")
+CONTINUE = ("Continue", "Continue the text", "Continue (Ctrl+Enter)")
+ROOM = 3  # pixels above and below the lines
 
 
 class Editor(QPlainTextEdit):
@@ -22,6 +28,10 @@ class Editor(QPlainTextEdit):
     focused = Signal(bool)
     earlier = Signal()  # Up in an empty editor
     version = Signal(int)  # Left or Right in an empty editor
+
+    def __init__(self) -> None:
+        super().__init__(tabChangesFocus=True)
+        self.setViewportMargins(0, ROOM, 0, 0)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         super().focusInEvent(event)
@@ -57,8 +67,8 @@ class Composer(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("composer")
-        self._answering = False
-        self.editor = named(Editor(tabChangesFocus=True), "composerText")
+        self._answering = self._continuing = False
+        self.editor = named(Editor(), "composerText")
         self.editor.setAccessibleName("Message")
         self.editor.setPlaceholderText("Write a message")
         self.editor.setFrameShape(QFrame.Shape.NoFrame)
@@ -103,10 +113,7 @@ class Composer(QFrame):
     def set_answering(self, answering: bool) -> None:
         """Stop in Send's place while the model writes."""
         self._answering = answering
-        self.button.setText(" Stop" if answering else " Send")
-        self.button.setAccessibleName("Stop the answer" if answering else "Send the message")
-        self.button.setToolTip("Stop (Esc)" if answering else "Send (Enter)")
-        self._enable()
+        self._show_button()
 
     def show_stopping(self) -> None:
         """Stop was asked for; the answer ends within a token or a layer."""
@@ -116,14 +123,27 @@ class Composer(QFrame):
 
     def set_continuing(self, continuing: bool) -> None:
         """Complete mode: the text is edited elsewhere, only the button is left."""
+        self._continuing = continuing
         self.editor.setVisible(not continuing)
         self._hint.setVisible(continuing)
-        self._enable(always=continuing)
+        self._show_button()
 
-    def _enable(self, always: bool = False) -> None:
-        self.button.setEnabled(always or self._answering or bool(self.text.strip()) or self.editor.isHidden())
+    def _show_button(self) -> None:
+        words, name, tip = SEND
+        if self._answering:
+            words, name, tip = STOP
+        elif self._continuing:
+            words, name, tip = CONTINUE
+        self.button.setText(f" {words}")
+        self.button.setAccessibleName(name)
+        self.button.setToolTip(tip)
+        self._enable()
+
+    def _enable(self) -> None:
+        self.button.setEnabled(self._answering or self._continuing or bool(self.text.strip()))
         ink = "on_accent" if self.button.isEnabled() else "muted"
-        self.button.setIcon(theme.icon("square" if self._answering else "send", 16, ink))
+        icon = "square" if self._answering else "play" if self._continuing else "send"
+        self.button.setIcon(theme.icon(icon, 16, ink))
 
     def _show_focus(self, focused: bool) -> None:
         """The whole composer is the field, so its frame carries the mark."""
@@ -149,8 +169,8 @@ class Composer(QFrame):
     def _fit(self, *_: object) -> None:
         """As high as the text, up to eight lines; QPlainTextEdit's document counts in lines."""
         lines = self.editor.document().documentLayout().documentSize().height()
-        spacing = self.editor.fontMetrics().lineSpacing()
-        self.editor.setFixedHeight(round(spacing * max(1, min(MOST_LINES, lines))) + 6)
+        spacing = math.ceil(QFontMetricsF(self.editor.font()).lineSpacing())  # a line is whole pixels high
+        self.editor.setFixedHeight(round(spacing * max(1, min(MOST_LINES, lines))) + 2 * ROOM)
         policy = Qt.ScrollBarPolicy
         self.editor.setVerticalScrollBarPolicy(
             policy.ScrollBarAsNeeded if lines > MOST_LINES else policy.ScrollBarAlwaysOff

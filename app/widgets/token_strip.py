@@ -51,25 +51,29 @@ class TokenText(FlowingText):
         self._records: list[TokenRecord] = []
         self._index = -1
 
+    def start(self, before: str) -> None:
+        """Show no tokens, only, muted, the text that they continue."""
+        self.document().clear()
+        self._starts.clear()
+        self._records.clear()
+        self._index = -1
+        form = QTextBlockFormat()
+        form.setLineHeight(self._ink.line_height + 10, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
+        cursor = QTextCursor(self.document())
+        cursor.setBlockFormat(form)
+        muted = self._ink.text_format()
+        muted.setForeground(self._ink.muted)
+        cursor.insertText(before, muted)
+
     def add_tokens(self, records: Sequence[TokenRecord]) -> None:
         cursor = QTextCursor(self.document())
         cursor.beginEditBlock()
         cursor.movePosition(QTextCursor.MoveOperation.End)
-        form = QTextBlockFormat()
-        form.setLineHeight(self._ink.line_height + 10, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
-        if not self._records:
-            cursor.setBlockFormat(form)
         for record in records:
             self._starts.append(cursor.position())
             self._records.append(record)
             cursor.insertText(shown(record), self._format(record))
         cursor.endEditBlock()
-
-    def clear_tokens(self) -> None:
-        self.document().clear()
-        self._starts.clear()
-        self._records.clear()
-        self._index = -1
 
     def show_focus(self, index: int) -> None:
         """Mark a token; -1 marks none."""
@@ -102,7 +106,8 @@ class TokenText(FlowingText):
             position = self.document().documentLayout().hitTest(
                 event.position(), Qt.HitTestAccuracy.FuzzyHit
             )
-            self.focused.emit(max(0, bisect_right(self._starts, position) - 1))
+            if position >= self._starts[0]:
+                self.focused.emit(bisect_right(self._starts, position) - 1)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         steps = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}
@@ -126,6 +131,7 @@ class TokenStrip(QWidget):
     def __init__(self, ink: Ink, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._records: list[TokenRecord] = []
+        self._before = ""
         self.text = TokenText(ink)
         self.text.focused.connect(self.focused)
         self._readout = named(QLabel("Click a token, or use the arrow keys."), "caption")
@@ -148,10 +154,16 @@ class TokenStrip(QWidget):
         self._records.extend(records)
         self.text.add_tokens(records)
 
-    def set(self, records: Sequence[TokenRecord]) -> None:
+    def set(self, records: Sequence[TokenRecord], before: str = "") -> None:
+        """before: the text that they continue."""
         self._records.clear()
-        self.text.clear_tokens()
+        self._before = before
+        self.text.start(before)
         self.append(records)
+
+    def grows_into(self, records: Sequence[TokenRecord], before: str = "") -> bool:
+        """Whether these are the tokens shown and some more."""
+        return 0 < self.count < len(records) and self._records[0] is records[0] and self._before == before
 
     def show_focus(self, index: int) -> None:
         self.text.show_focus(index)

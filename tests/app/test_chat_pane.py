@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from pytestqt.qtbot import QtBot
 
+from app import frame_style
 from app.panes.chat import Pane
 from app.state import State
 from app.widgets.notice import Notice
@@ -66,6 +67,19 @@ def test_shift_enter_breaks_the_line_and_the_composer_grows_to_eight(pane: Pane,
         qtbot.keyClick(pane.composer.editor, Qt.Key.Key_Return, Qt.KeyboardModifier.ShiftModifier)
     spacing = pane.composer.editor.fontMetrics().lineSpacing()
     assert pane.composer.editor.height() <= 8 * spacing + 8
+
+
+@pytest.mark.parametrize("size", [12, 15, 20, 24])
+def test_no_line_of_the_composer_is_cut(pane: Pane, qtbot: QtBot, size: int) -> None:
+    pane.setStyleSheet(frame_style.sheet())  # as in the window
+    pane._state.settings.set("text_size", size)
+    editor = pane.composer.editor
+    for text in ("gjpqy Åg", "gjpqy\nÅg\ngj\ngj\ngj\ngj\ngj\ngj"):
+        pane.composer.set_text(text)
+        lines = text.count("\n") + 1
+        line = editor.document().documentLayout().blockBoundingRect(editor.document().firstBlock()).height()
+        qtbot.waitUntil(lambda high=line * lines: editor.viewport().height() >= high)
+        assert editor.verticalScrollBar().value() == 0
 
 
 def test_one_can_type_while_the_model_writes_and_enter_does_not_send(
@@ -153,8 +167,21 @@ def test_complete_mode_shows_one_text_that_the_model_continues(pane: Pane, fake:
     assert pane.text.editor.isReadOnly()
     play(fake, " a", " time")
     qtbot.waitUntil(lambda: pane.text.text == "Once upon a time" and not pane.text.editor.isReadOnly())
+    assert pane.composer.button.text().strip() == "Continue"
+    pane.ask("tokens", pane.last())
+    strip = pane.text.strip
+    assert strip is not None and strip.count == 2
+    assert strip.text.toPlainText() == "Once upon a time"
+    qtbot.keyClick(strip.text, Qt.Key.Key_Home)
+    assert [s.cursor.selectedText() for s in strip.text.extraSelections()] == [" a"]
+    pane.ask("retry", pane.last())
+    play(fake, " the", " old", " town")
+    qtbot.waitUntil(lambda: strip.text.toPlainText() == "Once upon the old town")
+    pane.ask("previous", pane.last())
+    assert strip.text.toPlainText() == "Once upon a time"
     pane.header.chat_button.click()
     assert pane._talk.chat.mode == "chat"
+    assert pane.composer.button.text().strip() == "Send"
 
 
 def test_a_base_model_says_why_it_does_not_take_turns(pane: Pane, fake: FakeEngine, qtbot: QtBot) -> None:

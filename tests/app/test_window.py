@@ -110,9 +110,9 @@ def test_there_is_one_bar_of_tabs_for_each_group_of_docks(window: Window, qtbot:
 
 def test_a_narrow_chat_cuts_the_model_s_name_and_nothing_else(window: Window, state: State, qtbot: QtBot) -> None:
     state.workspace._show_model(a_model(name="a-model-with-a-very-long-name-indeed-7B"))
+    button = window.chat.header.complete_button
     for width in (360, 480, 900):
         window.chat.header.setFixedWidth(width)
-        button = window.chat.header.complete_button
         qtbot.waitUntil(lambda: button.width() >= button.sizeHint().width())
         assert window.chat.header.layout().minimumSize().width() <= width
 
