@@ -1,14 +1,13 @@
 """A checkpoint's tokenizer: text to ids, ids to text, whole or as it streams.
 
-It wraps the `tokenizers` library, which reads a checkpoint's own tokenizer.json exactly. It knows no model: ids beyond
-the vocabulary are let through, because real models pad theirs. Text is what the model wrote: nothing is tidied up
-afterwards (clean_up_tokenization_spaces is not followed), so that encoding it again means the same.
+It wraps the `tokenizers` library, into whose terms engine/text/formats.py brings every kind of file. It knows no model:
+ids beyond the vocabulary are let through, because real models pad theirs. Text is what the model wrote: nothing is
+tidied up afterwards (clean_up_tokenization_spaces is not followed), so that encoding it again means the same.
 """
 
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -17,16 +16,8 @@ from typing import Any
 
 import tokenizers
 
-from engine.errors import BadModelFiles, UnsupportedModel
+from engine.text import formats
 
-OTHER_KINDS = {
-    "tokenizer.model": "SentencePiece",
-    "spiece.model": "SentencePiece",
-    "sentencepiece.bpe.model": "SentencePiece",
-    "source.spm": "SentencePiece",
-    "vocab.json": "vocabulary and merges",
-    "vocab.txt": "WordPiece vocabulary",
-}
 NAMED_SPECIALS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 # Decoders look at most one token back (a space that is dropped at the start); two more cost nothing.
@@ -86,30 +77,11 @@ class Tokenizer:
         self._plain: tokenizers.Tokenizer | None = None  # a copy that reads no special tokens, made when needed
 
     @classmethod
-    def load(cls, folder: str) -> Tokenizer:
-        """Read tokenizer.json and what stands beside it. Raises BadModelFiles or UnsupportedModel."""
-        place = Path(folder)
-        path = place / "tokenizer.json"
-        if not path.is_file():
-            for other, kind in OTHER_KINDS.items():
-                if (place / other).is_file():
-                    raise UnsupportedModel(
-                        f"{other} in {place} is a {kind} tokenizer, which cannot be read yet.",
-                        "Add the model's tokenizer.json to the folder.",
-                    )
-            raise BadModelFiles(f"tokenizer.json is missing in {place}.", "Download the model's files again.")
-        try:
-            backend = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # the library's panics are no Exceptions
-            raise BadModelFiles(
-                f"tokenizer.json in {place} cannot be read: {_first_line(error)}.", "Download the model's files again."
-            ) from error
-        backend.no_truncation()
-        backend.no_padding()
-        settings = _read_json(place / "special_tokens_map.json") | _read_json(place / "tokenizer_config.json")
-        return cls(backend, settings, place.resolve().name, _chat_template(place, settings))
+    def load(cls, path: str) -> Tokenizer:
+        """Read the tokenizer of a model folder or a GGUF file. Raises BadModelFiles or UnsupportedModel."""
+        place = Path(path).expanduser()
+        backend, settings, template = formats.read(place)
+        return cls(backend, settings, place.resolve().stem if place.is_file() else place.resolve().name, template)
 
     def encode(self, text: str, special: bool = True) -> list[int]:
         """Ids of a text; special adds what the tokenizer's post-processor adds.
@@ -274,46 +246,9 @@ def _whole(text: str) -> str:
     return text
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file that may be absent."""
-    if not path.is_file():
-        return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadModelFiles(
-            f"{path.name} in {path.parent} cannot be read: {_first_line(error)}.", "Download the model's files again."
-        ) from error
-    if not isinstance(values, dict):
-        raise BadModelFiles(f"{path.name} in {path.parent} holds no JSON object.", "Download the model's files again.")
-    return values
-
-
 def _special_tokens(settings: dict[str, Any]) -> dict[str, str]:
     """Name to text of the special tokens that a checkpoint names, as plain strings or as {"content": ...}."""
     extra = settings.get("extra_special_tokens")
     named = {name: settings.get(name) for name in NAMED_SPECIALS} | (extra if isinstance(extra, dict) else {})
     texts = {name: value.get("content") if isinstance(value, dict) else value for name, value in named.items()}
     return {name: text for name, text in texts.items() if isinstance(text, str) and text}
-
-
-def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
-    """The checkpoint's template: chat_template.jinja, else tokenizer_config's, else chat_template.json's.
-
-    Of a list of named templates the one called "default", else the first.
-    """
-    path = folder / "chat_template.jinja"
-    if path.is_file():
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadModelFiles(f"chat_template.jinja in {folder} cannot be read: {_first_line(error)}.") from error
-    template = settings.get("chat_template") or _read_json(folder / "chat_template.json").get("chat_template")
-    if isinstance(template, list):
-        named = {str(t.get("name")): t.get("template") for t in template if isinstance(t, dict)}
-        template = named.get("default", next(iter(named.values()), None))
-    return template if isinstance(template, str) and template else None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,219 @@
+"""The GGUF container: a file's header read within bounds, before anything it announces is believed.
+
+Here are metadata and where each tensor lies; what they mean is for those who read vocabularies (engine/text) and
+weights (engine/loading), and both stand above this file. The `gguf` library's own reader trusts the counts in a file,
+so it hangs on a hundred bytes that claim 2^40 entries; from it come only the number formats' names and sizes.
+Source: ggml's docs/gguf.md.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
+from engine.errors import BadModelFiles, UnsupportedModel
+
+T = TypeVar("T")
+
+AGAIN = "Download the file again."
+MOST_KEYS = 2**16
+MOST_TENSORS = 2**17
+MOST_ITEMS = 2**22
+"""Items of one array; vocabularies and their merges have up to half a million."""
+LONGEST_NAME = 2**16 - 1
+
+SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+STRING, ARRAY = 8, 9
+
+
+@dataclass(frozen=True, slots=True)
+class Strings:
+    """An array of texts, each with its length before it, decoded only when asked for."""
+
+    packed: bytes
+    count: int
+
+    def texts(self) -> list[str]:
+        """All of them; bytes that are no UTF-8 become U+FFFD."""
+        found, at = [], 0
+        for _ in range(self.count):
+            (length,) = struct.unpack_from("<Q", self.packed, at)
+            at += 8 + length
+            found.append(self.packed[at - length : at].decode("utf-8", "replace"))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One tensor: shape with the longest stride first, as in torch; number format; place in the file in bytes."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    offset: int
+    nbytes: int
+
+
+class GGUF:
+    """What a GGUF file's header says. Raises BadModelFiles where it is damaged, UnsupportedModel where it is newer.
+
+    metadata: key to bool, int, float, str, numpy array or Strings.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        self.metadata: dict[str, Any] = {}
+        self.tensors: dict[str, TensorInfo] = {}
+        try:
+            with open(path, "rb") as file:
+                self.size = file.seek(0, 2)
+                if self.size < 24:
+                    raise self.damaged("it is too short")
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                    self._read(_Cursor(data, self))
+        except OSError as error:
+            raise BadModelFiles(f"{self.name} cannot be read: {error.strerror or error}.", "Check the file.") from error
+
+    def take(self, key: str, kind: type[T], default: T) -> T:
+        """The value of key where it is of that type, else the default; BadModelFiles where it is of another."""
+        value = self.metadata.get(key, default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if value is not default and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
+            raise self.damaged(f"its {key} is of the wrong type")
+        return value
+
+    def texts(self, key: str) -> list[str]:
+        """The array of texts under key; BadModelFiles where there is none."""
+        value = self.metadata.get(key)
+        if not isinstance(value, Strings):
+            raise self.damaged(f"it has no {key}")
+        return value.texts()
+
+    def numbers(self, key: str) -> np.ndarray | None:
+        """The array of numbers under key, None where there is none."""
+        value = self.metadata.get(key)
+        if value is not None and not isinstance(value, np.ndarray):
+            raise self.damaged(f"its {key} is of the wrong type")
+        return value
+
+    def damaged(self, why: str) -> BadModelFiles:
+        return BadModelFiles(f"{self.name} is damaged or was not downloaded completely: {why}.", AGAIN)
+
+    def _read(self, cursor: _Cursor) -> None:
+        if cursor.raw(4) != b"GGUF":
+            raise BadModelFiles(f"{self.name} is not a GGUF file.", AGAIN)
+        version = cursor.number("<I")
+        if version not in (2, 3):
+            raise UnsupportedModel(
+                f"{self.name} is GGUF version {version}, which Vitrine cannot read.",
+                "Versions 2 and 3 can be read, in little-endian order; convert the model again.",
+            )
+        tensors, keys = cursor.number("<Q"), cursor.number("<Q")
+        if keys > MOST_KEYS or tensors > MOST_TENSORS:
+            raise self.damaged(f"it claims {keys} keys and {tensors} tensors")
+        for _ in range(keys):
+            key = cursor.text(LONGEST_NAME)
+            if key in self.metadata:
+                raise self.damaged(f"it holds {key:.60} twice")
+            self.metadata[key] = cursor.value(cursor.number("<I"))
+        listed = [self._tensor(cursor) for _ in range(tensors)]
+        self._place(listed, cursor.at)
+
+    def _tensor(self, cursor: _Cursor) -> TensorInfo:
+        """A tensor as the header tells of it, its offset not yet the file's."""
+        name = cursor.text(LONGEST_NAME)
+        dimensions = cursor.number("<I")
+        if not 1 <= dimensions <= 4:
+            raise self.damaged(f"{name:.60} has {dimensions} dimensions")
+        shape = tuple(cursor.number("<Q") for _ in range(dimensions))[::-1]
+        number, offset = cursor.number("<I"), cursor.number("<Q")
+        try:
+            kind = GGMLQuantizationType(number)
+        except ValueError:
+            raise UnsupportedModel(
+                f"{self.name} holds {name:.60} in number format {number}, which is not known here.",
+                "Look for a version of the model in an older format, such as Q8_0.",
+            ) from None
+        block, size = GGML_QUANT_SIZES[kind]
+        count = math.prod(shape)
+        if not 0 < count <= 2**48 or shape[-1] % block:
+            raise self.damaged(f"{name:.60} has the impossible size {' × '.join(map(str, shape))}")
+        return TensorInfo(name, shape, kind.name, offset, count // block * size)
+
+    def _place(self, listed: list[TensorInfo], end: int) -> None:
+        """Move offsets to the file's start, and see that every tensor lies in the file and on no other."""
+        alignment = self.take("general.alignment", int, 32)
+        if not 1 <= alignment <= 2**20:
+            raise self.damaged(f"its alignment is {alignment}")
+        start = -(-end // alignment) * alignment
+        done = 0
+        for info in sorted(listed, key=lambda info: info.offset):
+            if info.name in self.tensors:
+                raise self.damaged(f"it holds {info.name:.60} twice")
+            if info.offset % alignment or info.offset < done or start + info.offset + info.nbytes > self.size:
+                raise self.damaged(f"{info.name:.60} lies outside its place")
+            done = info.offset + info.nbytes
+            self.tensors[info.name] = TensorInfo(info.name, info.shape, info.kind, start + info.offset, info.nbytes)
+
+
+class _Cursor:
+    """A place in the file that never moves past its end."""
+
+    def __init__(self, data: mmap.mmap, file: GGUF) -> None:
+        self._data = data
+        self._file = file
+        self.at = 0
+
+    def number(self, code: str) -> Any:
+        return struct.unpack(code, self.raw(struct.calcsize(code)))[0]
+
+    def raw(self, length: int) -> bytes:
+        if length > self._file.size - self.at:
+            raise self._file.damaged("it ends too early")
+        self.at += length
+        return self._data[self.at - length : self.at]
+
+    def text(self, longest: int) -> str:
+        length = self.number("<Q")
+        if length > longest:
+            raise self._file.damaged(f"it claims a text of {length} bytes")
+        return self.raw(length).decode("utf-8", "replace")
+
+    def value(self, kind: int) -> Any:
+        if kind == STRING:
+            return self.text(self._file.size)
+        if kind in SCALARS:
+            return self.number(SCALARS[kind])
+        if kind != ARRAY:
+            raise self._file.damaged(f"it has a value of the unknown type {kind}")
+        inner, count = self.number("<I"), self.number("<Q")
+        if count > MOST_ITEMS:
+            raise self._file.damaged(f"it claims an array of {count} items")
+        if inner in SCALARS:
+            code = SCALARS[inner].replace("?", "B")  # a byte that is neither 0 nor 1 is true as well
+            return np.frombuffer(self.raw(count * struct.calcsize(code)), code)
+        if inner != STRING:
+            raise self._file.damaged(f"it has an array of the type {inner}")
+        return self._strings(count)
+
+    def _strings(self, count: int) -> Strings:
+        """Walk over count texts: their lengths alone are read, for a vocabulary has half a million of them."""
+        begin, at, size = self.at, self.at, self._file.size
+        length_at = struct.Struct("<Q").unpack_from
+        for _ in range(count):
+            if at + 8 > size:
+                raise self._file.damaged("it ends too early")
+            at += 8 + length_at(self._data, at)[0]
+        if at > size:
+            raise self._file.damaged("it ends too early")
+        self.at = begin
+        return Strings(self.raw(at - begin), count)
