@@ -21,6 +21,8 @@ FAMILIES: dict[str, str] = {
     "qwen3": "engine.models.qwen3",
     "smollm3": "engine.models.smollm3",
     "olmo2": "engine.models.olmo2",
+    "gemma2": "engine.models.gemma2",
+    "gemma3_text": "engine.models.gemma3_text",
 }
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "Source",
     "Tap",
     "read_rotary",
+    "read_scaling",
 ]
 
 Source = tuple[Tensor, Tensor, Mask]
@@ -353,13 +354,18 @@ def read_rotary(reader: Reader, context: int, default_theta: float = 10000.0, pa
     theta = reader.positive("rope_theta", default_theta)
     fraction = reader.positive("partial_rotary_factor", 1.0) if partial else 1.0
     scaling = reader.inner("rope_parameters") or reader.inner("rope_scaling")
+    if scaling is not None and partial:
+        fraction = scaling.positive("partial_rotary_factor", fraction)
+    elif scaling is not None:
+        scaling.choice("partial_rotary_factor", (1.0,), 1.0)
+    return read_scaling(scaling, theta, context, fraction)
+
+
+def read_scaling(scaling: Reader | None, theta: float, context: int, fraction: float = 1.0) -> RotaryConfig:
+    """Rotary settings from the object that holds the kind and its numbers; plain ones where there is none."""
     if scaling is None:
         return RotaryConfig(theta, fraction=fraction)
     theta = scaling.positive("rope_theta", theta)
-    if partial:
-        fraction = scaling.positive("partial_rotary_factor", fraction)
-    else:
-        scaling.choice("partial_rotary_factor", (1.0,), 1.0)
     kind = "rope_type" if scaling.has("rope_type") else "type"
     name = scaling.choice(kind, ("default", "linear", "dynamic", "llama3", "yarn"), "default")
     if name in ("default", "dynamic"):  # dynamic scaling begins only behind the context, where Vitrine stops

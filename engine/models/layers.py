@@ -31,6 +31,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,
     "relu": functional.relu,
     "gelu_new": partial(functional.gelu, approximate="tanh"),
+    "gelu_pytorch_tanh": partial(functional.gelu, approximate="tanh"),
     "gelu_fast": partial(functional.gelu, approximate="tanh"),
 }
 
@@ -273,6 +274,19 @@ def attend(
     k, v = remember(k.transpose(1, 2), v.transpose(1, 2))  # [B, K, S, D]
     y = attention(q.transpose(1, 2), k, v, mask, scale, tap, bias, softcap)
     return y.transpose(1, 2).flatten(2)
+
+
+class ShiftedRMSNorm(nn.Module):
+    """An RMS norm whose weight is what is added to 1, all of it in float32, as in Gemma's checkpoints."""
+
+    def __init__(self, C: int, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(C))
+        self._epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = 1.0 + self.weight.float()
+        return functional.rms_norm(x.float(), weight.shape, weight, self._epsilon).type_as(x)
 
 
 class GatedMLP(nn.Module):

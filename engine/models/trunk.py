@@ -10,11 +10,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder, read_rotary
-from engine.models.layers import ACTIVATIONS, LayerTap, Mask, Rotary, RotaryConfig, Table, attend, heads
+from engine.models.layers import (
+    ACTIVATIONS,
+    GatedMLP,
+    LayerTap,
+    Mask,
+    Rotary,
+    RotaryConfig,
+    ShiftedRMSNorm,
+    Table,
+    attend,
+    heads,
+)
 
 LARGEST_CONTEXT = 2**31 - 1
 
@@ -168,6 +180,26 @@ class PreNormBlock(nn.Module):
         return result
 
 
+class SandwichBlock(nn.Module):
+    """Gemma's: a norm before and one behind attention, and the same around the feed-forward part."""
+
+    def __init__(self, config: TrunkConfig, self_attn: nn.Module) -> None:
+        super().__init__()
+        self.input_layernorm = ShiftedRMSNorm(config.width, config.epsilon)
+        self.self_attn = self_attn
+        self.post_attention_layernorm = ShiftedRMSNorm(config.width, config.epsilon)
+        self.pre_feedforward_layernorm = ShiftedRMSNorm(config.width, config.epsilon)
+        self.mlp = GatedMLP(config.width, config.hidden, False, config.activation)
+        self.post_feedforward_layernorm = ShiftedRMSNorm(config.width, config.epsilon)
+
+    def forward(self, x: Tensor, positions: Any, mask: Mask, remember: Remember, tap: LayerTap | None) -> Tensor:
+        y = self.self_attn(self.input_layernorm(x), positions, mask, remember, tap)
+        x = x + self.post_attention_layernorm(y)
+        y = self.mlp(self.pre_feedforward_layernorm(x))
+        result: Tensor = x + self.post_feedforward_layernorm(y)
+        return result
+
+
 class Trunk(nn.Module):
     """What the checkpoint's names begin with "model." for."""
 
@@ -176,6 +208,11 @@ class Trunk(nn.Module):
         self.embed_tokens = nn.Embedding(config.vocabulary, config.width)
         self.layers = nn.ModuleList(blocks)
         self.norm = norm
+
+
+def scaled(embedding: Tensor) -> Tensor:
+    """Gemma's embeddings times the root of their width, rounded to their precision as the reference does."""
+    return embedding * torch.tensor(embedding.shape[-1] ** 0.5, dtype=embedding.dtype, device=embedding.device)
 
 
 class TrunkDecoder(Decoder):

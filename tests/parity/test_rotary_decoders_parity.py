@@ -54,6 +54,38 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "olmo2": ("olmo2", {}),
     "olmo2, tied, biases": ("olmo2", {**GROUPED, "tie_word_embeddings": True, "attention_bias": True}),
+    "gemma2": ("gemma2", {**WINDOW, "head_dim": 10, "query_pre_attn_scalar": 17, "final_logit_softcapping": 3.0}),
+    "gemma2, grouped, biases, no caps": (
+        "gemma2",
+        {
+            **GROUPED,
+            **WINDOW,
+            "head_dim": 8,
+            "attention_bias": True,
+            "tie_word_embeddings": False,
+            "attn_logit_softcapping": None,
+            "final_logit_softcapping": None,
+            "layer_types": ["full_attention", "full_attention", "sliding_attention"],
+        },
+    ),
+    "gemma3_text": ("gemma3_text", {**WINDOW, "head_dim": 10, "sliding_window_pattern": 3}),
+    "gemma3_text, grouped, biases, a cap, linear": (
+        "gemma3_text",
+        {
+            **GROUPED,
+            **WINDOW,
+            "head_dim": 8,
+            "query_pre_attn_scalar": 17,
+            "attention_bias": True,
+            "tie_word_embeddings": False,
+            "final_logit_softcapping": 3.0,
+            "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "rope_theta": 500.0, "factor": 3.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+            },
+        },
+    ),
 }
 
 
