@@ -5,7 +5,6 @@ A tiny random checkpoint is written by transformers and read by the engine as an
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,14 +46,6 @@ def written(folder: Path, config: Any, attention: str = "eager") -> Pair:
             torch.nn.init.normal_(weight, float("norm" in name or ".ln_" in name) * name.endswith("weight"), 0.3)
     theirs.save_pretrained(folder)
     return Pair(loaded(folder).model, theirs)
-
-
-def in_the_older_dialect(folder: Path, changes: dict[str, Any]) -> Path:
-    """Rewrite config.json as it was written years ago: some keys renamed or given, None takes one away."""
-    path = folder / "config.json"
-    config = {**json.loads(path.read_text("utf-8")), **changes}
-    path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}), "utf-8")
-    return folder
 
 
 def ids_of(model: Decoder, count: int, batch: int = 1) -> torch.Tensor:

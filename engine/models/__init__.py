@@ -14,6 +14,9 @@ from engine.errors import UnsupportedModel
 FAMILIES: dict[str, str] = {
     "llama": "engine.models.llama",
     "gpt2": "engine.models.gpt2",
+    "gpt_neo": "engine.models.gpt_neo",
+    "gpt_neox": "engine.models.gpt_neox",
+    "opt": "engine.models.opt",
     "bloom": "engine.models.bloom",
     "falcon": "engine.models.falcon",
     "mistral": "engine.models.mistral",

@@ -19,6 +19,22 @@ DROPOUT = {"attention_dropout": 0.1, "hidden_dropout": 0.1}
 GPT2 = {
     "n_embd": 36, "n_layer": 3, "n_head": 3, "n_positions": CONTEXT, "vocab_size": 131, **RANGE,
 }  # fmt: skip
+NEO = {
+    "hidden_size": 36, "num_layers": 3, "num_heads": 3, "max_position_embeddings": CONTEXT, "vocab_size": 131,
+    "attention_types": [[["global", "local"], 1], [["local"], 1]], "window_size": 9, "initializer_range": 0.2,
+    "attention_dropout": 0.1, "resid_dropout": 0.1, "embed_dropout": 0.1,
+}  # fmt: skip
+NEOX = {
+    "hidden_size": 36, "intermediate_size": 53, "num_hidden_layers": 3, "num_attention_heads": 3,
+    "max_position_embeddings": CONTEXT, "vocab_size": 131, **RANGE, **DROPOUT,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 300.0, "partial_rotary_factor": 0.5},
+}  # fmt: skip
+OPT = {
+    "hidden_size": 36, "ffn_dim": 53, "num_hidden_layers": 3, "num_attention_heads": 3, "dropout": 0.1,
+    "max_position_embeddings": CONTEXT, "vocab_size": 131, "init_std": 0.3,
+}  # fmt: skip
+NARROW = {"word_embed_proj_dim": 20, "do_layer_norm_before": False}
+BARE = {"enable_bias": False, "layer_norm_elementwise_affine": False, "activation_function": "gelu"}
 BLOOM = {
     "hidden_size": 36, "n_layer": 3, "n_head": 6, "seq_length": CONTEXT, "vocab_size": 131, **RANGE, **DROPOUT,
 }  # fmt: skip
@@ -41,6 +57,18 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         "gpt2",
         {**GPT2, "tie_word_embeddings": False, "scale_attn_weights": False, "activation_function": "relu"},
     ),
+    "gpt-neo": ("gpt_neo", NEO),
+    "gpt-neo, untied": ("gpt_neo", {**NEO, "tie_word_embeddings": False, "intermediate_size": 53, "window_size": 70}),
+    "gpt-neox": ("gpt_neox", NEOX),
+    "gpt-neox, serial, tied": ("gpt_neox", {**NEOX, "use_parallel_residual": False, "tie_word_embeddings": True}),
+    "gpt-neox, scaled, no biases": (
+        "gpt_neox",
+        {**NEOX, "attention_bias": False, "rope_parameters": {**LINEAR, "partial_rotary_factor": 1.0}},
+    ),
+    "opt 125m": ("opt", OPT),
+    "opt 350m": ("opt", {**OPT, **NARROW}),
+    "opt, untied, bare": ("opt", {**OPT, **BARE, "tie_word_embeddings": False}),
+    "opt, no norm at the end": ("opt", {**OPT, "_remove_final_layer_norm": True}),
     "bloom": ("bloom", BLOOM),
     "bloom, untied, eight heads": ("bloom", {**BLOOM, "n_head": 8, "hidden_size": 40, "tie_word_embeddings": False}),
     "falcon 7b": ("falcon", FALCON),

@@ -1,0 +1,136 @@
+"""What the configs and the tensor names of the decoders before and beside Llama may look like, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from engine.errors import BadModelFiles, EngineError, UnsupportedModel
+from engine.models import family
+from engine.models.reader import Reader
+
+GPT2 = {"n_layer": 2, "n_head": 3, "n_embd": 12, "n_positions": 8, "vocab_size": 11}
+NEO = {
+    "num_layers": 4, "num_heads": 3, "hidden_size": 12, "max_position_embeddings": 8, "vocab_size": 11,
+    "attention_types": [[["global", "local"], 2]], "window_size": 3,
+}  # fmt: skip
+NEOX = {
+    "num_hidden_layers": 2, "num_attention_heads": 3, "hidden_size": 24, "intermediate_size": 7, "vocab_size": 11,
+}  # fmt: skip
+OPT = {"num_hidden_layers": 2, "num_attention_heads": 3, "hidden_size": 12, "ffn_dim": 7, "vocab_size": 11}
+BLOOM = {"n_layer": 2, "n_head": 3, "hidden_size": 12, "vocab_size": 11}
+FALCON = {"num_hidden_layers": 2, "num_attention_heads": 6, "hidden_size": 12, "vocab_size": 11}
+ALL = {"gpt2": GPT2, "gpt_neo": NEO, "gpt_neox": NEOX, "opt": OPT, "bloom": BLOOM, "falcon": FALCON}
+
+
+def read(model_type: str, **changes: Any) -> Any:
+    return family(model_type).Config.read(Reader({**ALL[model_type], **changes}, "tiny/config.json"))
+
+
+def model(model_type: str, **changes: Any) -> Any:
+    with torch.device("meta"):
+        return family(model_type).Model(read(model_type, **changes))
+
+
+def test_either_name_of_a_size_is_read() -> None:
+    other = {"n_layer": None, "num_hidden_layers": 5, "n_head": None, "num_attention_heads": 2}
+    assert (read("gpt2", **other).layers, read("gpt2", **other).heads) == (5, 2)
+    bloom = read("bloom", **other, hidden_size=None, n_embed=24)
+    assert (bloom.layers, bloom.heads, bloom.width) == (5, 2, 24)
+    assert read("gpt_neo", num_layers=None, num_hidden_layers=4) == read("gpt_neo")
+
+
+def test_both_dialects_of_rotary_settings_say_the_same() -> None:
+    newer = {"rope_type": "default", "rope_theta": 500.0, "partial_rotary_factor": 0.5}
+    older = read("gpt_neox", rotary_pct=0.5, rotary_emb_base=500)
+    assert older == read("gpt_neox", rope_parameters=newer)
+    assert (older.rotary.theta, older.rotary.fraction) == (500.0, 0.5)
+    assert (read("gpt_neox").rotary.theta, read("gpt_neox").rotary.fraction) == (10000.0, 0.25)
+    assert read("falcon", rope_theta=500.0) == read("falcon", rope_parameters={**newer, "partial_rotary_factor": 1.0})
+
+
+def test_layers_of_gpt_neo_see_all_or_a_window_in_turn() -> None:
+    assert read("gpt_neo").windows == (None, 3, None, 3)
+    assert read("gpt_neo", attention_types=[[["global"], 3], [["local"], 1]]).windows == (None, None, None, 3)
+
+
+def test_the_layouts_of_falcon_are_told_apart_by_their_keys() -> None:
+    grouped = {"new_decoder_architecture": True, "num_kv_heads": 2}
+    serial = {"multi_query": False, "parallel_attn": False, "alibi": True}
+    found = [read("falcon", **keys) for keys in ({}, grouped, {**grouped, "num_ln_in_parallel_attn": 1}, serial)]
+    assert [config.layout for config in found] == ["one norm", "two norms", "one norm", "serial"]
+    assert [config.kv_heads for config in found] == [1, 2, 2, 6]
+    assert [config.rotary is None for config in found] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("model_type", "name", "parameter"),
+    [
+        ("gpt2", "h.0.attn.c_attn.weight", "transformer.h.0.attn.c_attn.weight"),
+        ("gpt2", "transformer.wte.weight", "transformer.wte.weight"),
+        ("gpt2", "h.0.attn.bias", None),
+        ("gpt2", "transformer.h.0.attn.masked_bias", None),
+        ("gpt2", "lm_head.weight", None),
+        ("gpt_neo", "transformer.h.1.attn.attention.bias", None),
+        ("gpt_neo", "transformer.h.1.attn.attention.out_proj.bias", "transformer.h.1.attn.attention.out_proj.bias"),
+        ("gpt_neox", "gpt_neox.layers.0.attention.rotary_emb.inv_freq", None),
+        ("gpt_neox", "gpt_neox.layers.0.attention.masked_bias", None),
+        ("gpt_neox", "gpt_neox.layers.0.attention.dense.bias", "gpt_neox.layers.0.attention.dense.bias"),
+        ("gpt_neox", "lm_head.weight", "embed_out.weight"),
+        ("opt", "decoder.layers.0.fc1.bias", "model.decoder.layers.0.fc1.bias"),
+        ("bloom", "word_embeddings_layernorm.bias", "transformer.word_embeddings_layernorm.bias"),
+        ("falcon", "lm_head.weight", None),
+    ],
+)
+def test_tensors_of_older_files_find_their_parameter(model_type: str, name: str, parameter: str | None) -> None:
+    assert model(model_type).rename(name) == parameter
+    if parameter is not None:
+        assert parameter in dict(model(model_type).named_parameters())
+
+
+@pytest.mark.parametrize("model_type", ALL)
+def test_an_untied_head_has_a_parameter_of_its_own(model_type: str) -> None:
+    untied = model(model_type, tie_word_embeddings=False)
+    assert untied.rename("lm_head.weight") in dict(untied.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("model_type", "changes"),
+    [
+        *((model_type, {"quantization_config": {"bits": 4}}) for model_type in ALL),
+        *((model_type, {"architectures": ["SomethingForSequenceClassification"]}) for model_type in ALL),
+        ("gpt2", {"add_cross_attention": True}),
+        ("gpt2", {"n_embd": 13}),
+        ("gpt2", {"activation_function": "mish"}),
+        ("gpt_neo", {"attention_types": [[["global", "local"], 1]]}),
+        ("gpt_neo", {"attention_types": [[["global", "sparse"], 2]]}),
+        ("gpt_neo", {"attention_types": ["global", 4]}),
+        ("gpt_neo", {"attention_types": [[["global"], 10**12]]}),
+        ("gpt_neox", {"rotary_pct": 0.4}),
+        ("gpt_neox", {"rotary_pct": 1.5}),
+        ("gpt_neox", {"rope_scaling": {"type": "spiral"}}),
+        ("bloom", {"apply_residual_connection_post_layernorm": True}),
+        ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 4}),
+        ("falcon", {"new_decoder_architecture": True, "parallel_attn": False}),
+        ("falcon", {"num_ln_in_parallel_attn": 2}),
+        ("falcon", {"num_attention_heads": 4}),
+    ],
+)
+def test_what_cannot_be_run_is_refused_by_key_and_value(model_type: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(UnsupportedModel) as refused:
+        read(model_type, **changes)
+    assert refused.value.message.startswith("tiny/config.json")
+    assert any(key in refused.value.message for key in (*changes, "type", "hidden_size"))
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize("model_type", ALL)
+def test_a_value_of_the_wrong_kind_is_bad_and_not_a_crash(model_type: str) -> None:
+    for key in ALL[model_type]:
+        for value in ("many", -1, 0, 1.5, [[]], {}, True):
+            with pytest.raises(EngineError) as found:
+                read(model_type, **{key: value})
+            assert isinstance(found.value, BadModelFiles | UnsupportedModel)
+            assert key in found.value.message
