@@ -13,12 +13,6 @@ from engine.errors import UnsupportedModel
 
 FAMILIES: dict[str, str] = {
     "llama": "engine.models.llama",
-    "gpt2": "engine.models.gpt2",
-    "gpt_neo": "engine.models.gpt_neo",
-    "gpt_neox": "engine.models.gpt_neox",
-    "opt": "engine.models.opt",
-    "bloom": "engine.models.bloom",
-    "falcon": "engine.models.falcon",
     "mistral": "engine.models.mistral",
     "qwen2": "engine.models.qwen2",
     "qwen3": "engine.models.qwen3",
@@ -26,6 +20,16 @@ FAMILIES: dict[str, str] = {
     "olmo2": "engine.models.olmo2",
     "gemma2": "engine.models.gemma2",
     "gemma3_text": "engine.models.gemma3_text",
+    "mixtral": "engine.models.mixtral",
+    "qwen3_moe": "engine.models.qwen3_moe",
+    "gpt2": "engine.models.gpt2",
+    "gpt_neo": "engine.models.gpt_neo",
+    "gpt_neox": "engine.models.gpt_neox",
+    "opt": "engine.models.opt",
+    "bloom": "engine.models.bloom",
+    "falcon": "engine.models.falcon",
+    "t5": "engine.models.t5",
+    "mt5": "engine.models.t5",
 }
 
 

@@ -1,0 +1,109 @@
+"""Beam search over an encoder-decoder's targets: the few best beginnings are continued side by side.
+
+The rules of finishing and of stopping early are transformers' own, so that its ids are found. One source at a time: the
+beams are the batch. It yields after every step, so its caller shows the beams and stops it by closing it; like the
+loop, it decorates the steps that touch the model and never wraps a yield.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Generator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from engine.decoding.cache import KVCache
+from engine.models.base import Memory, Seq2Seq
+
+Adjust = Callable[[list[int], Tensor], Tensor]
+"""Takes the ids of one target and the log-probabilities [V] of what follows, gives what is left of them."""
+
+
+NEVER = -1e9
+"""The log-probability of a beam that does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How to search. length_penalty: the power of the length that a finished target's log-probability is divided by.
+
+    early: True stops once there are as many finished targets as beams; False, once no running beam would become better
+    if it ended now; "never" also counts what it could gain by growing, where the penalty favours long targets.
+    """
+
+    beams: int = 4
+    length_penalty: float = 1.0
+    early: bool | Literal["never"] = False
+    max_new_tokens: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Beam:
+    """A target without the ids it began with; score: its log-probability, once finished with the length penalty."""
+
+    ids: tuple[int, ...]
+    score: float
+
+
+def search(
+    model: Seq2Seq,
+    memory: Memory,
+    begin: Sequence[int],
+    eos_ids: Collection[int],
+    how: Search,
+    check: Callable[[], None] | None = None,
+    adjust: Adjust | None = None,
+) -> Generator[list[Beam], None, list[Beam]]:
+    """Continue the target that begins with `begin`; yields the running beams, returns the finished, each best first.
+
+    memory: of one source. Raises what check raises, between layers.
+    """
+    memory = memory.repeated(how.beams)
+    cache = KVCache.for_model(model, batch=how.beams)
+    # At first all beams are the same: the first of them speaks for all.
+    running = [Beam((), 0.0)] + [Beam((), NEVER)] * (how.beams - 1)
+    finished: list[Beam] = []
+    rest = torch.tensor([list(begin)] * how.beams, device=memory.states.device)
+    most = min(how.max_new_tokens, model.config.context - len(begin))
+    keep = max(2, 1 + len(eos_ids)) * how.beams  # enough that as many as there are beams go on
+    for length in range(1, most + 1):
+        logprobs = _step(model, rest, memory, cache, check)
+        if adjust is not None:
+            logprobs = torch.stack([adjust([*begin, *b.ids], row) for b, row in zip(running, logprobs)])
+        scores = logprobs + torch.tensor([beam.score for beam in running], device=rest.device)[:, None]
+        best = torch.topk(scores.flatten(), min(keep, scores.numel()))
+        going_on: list[tuple[int, Beam]] = []
+        for rank, (score, index) in enumerate(zip(best.values.tolist(), best.indices.tolist())):
+            row, token = divmod(index, scores.shape[1])
+            ids = (*running[row].ids, token)
+            if token not in eos_ids and length < most:
+                going_on.append((row, Beam(ids, score)))
+            elif rank < how.beams:
+                finished.append(Beam(ids, score / length**how.length_penalty))
+        finished = sorted(finished, key=lambda beam: -beam.score)[: how.beams]
+        if not going_on:
+            break
+        going_on = going_on[: how.beams]
+        running = [beam for _, beam in going_on]
+        yield running
+        if len(finished) == how.beams and (
+            how.early is True or not _may_improve(running[0], finished, length, most, how)
+        ):
+            break
+        cache.reorder(torch.tensor([row for row, _ in going_on], device=rest.device))
+        rest = torch.tensor([beam.ids[-1:] for beam in running], device=rest.device)
+    return finished
+
+
+def _may_improve(best: Beam, finished: list[Beam], length: int, most: int, how: Search) -> bool:
+    """Whether the best running beam could still be better than the worst finished one."""
+    if how.early == "never" and how.length_penalty > 0:
+        length = most
+    return best.score / length**how.length_penalty > finished[-1].score
+
+
+@torch.inference_mode()
+def _step(model: Seq2Seq, ids: Tensor, memory: Memory, cache: KVCache, check: Callable[[], None] | None) -> Tensor:
+    return model.decode(ids, memory, cache, check=check, last=True)[:, -1].log_softmax(-1)
