@@ -304,6 +304,32 @@ class GatedMLP(nn.Module):
         return result
 
 
+class Mixture(nn.Module):
+    """Gated feed-forward experts, of which each position takes the `chosen` that its gate finds likeliest.
+
+    normed: whether the weights of those that were chosen are made to add up to 1.
+    """
+
+    def __init__(self, C: int, hidden: int, experts: int, chosen: int, normed: bool, activation: str) -> None:
+        super().__init__()
+        self.gate = nn.Linear(C, experts, bias=False)
+        self.experts = nn.ModuleList(GatedMLP(C, hidden, False, activation) for _ in range(experts))
+        self._chosen = chosen
+        self._normed = normed
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.flatten(0, 1)
+        weights, chosen = self.gate(rows).float().softmax(-1).topk(self._chosen)  # [B * T, chosen] each
+        if self._normed:
+            weights = weights / weights.sum(-1, keepdim=True)
+        y = torch.zeros_like(rows)
+        for index in chosen.unique().tolist():
+            row, place = (chosen == index).nonzero(as_tuple=True)
+            part = self.experts[index](rows[row]) * weights[row, place, None]
+            y = y.index_add(0, row, part.to(y.dtype))
+        return y.view_as(x)
+
+
 class DenseMLP(nn.Module):
     """dense_4h_to_h(activation(dense_h_to_4h(x))), x [B, T, C]; named as in the checkpoints that share it."""
 

@@ -119,6 +119,14 @@ def read_late_windows(reader: Reader, layers: int) -> tuple[int | None, ...]:
     return tuple(window if name == "sliding_attention" else None for name in types)
 
 
+def read_chosen(reader: Reader, experts: int, default: int) -> int:
+    """How many experts each position takes."""
+    chosen = reader.count("num_experts_per_tok", default)
+    if chosen > experts:
+        raise reader.refusal("num_experts_per_tok", chosen, f"It has {experts} experts.")
+    return chosen
+
+
 class GroupedAttention(nn.Module):
     """Rotary attention with grouped heads. A family that treats queries or keys first overrides `project`."""
 
