@@ -13,7 +13,11 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def place(model: nn.Module, name: str, tensor: Tensor, precision: str, device: str) -> None:
-    """Put a checkpoint's tensor where the model, built on the meta device, has the parameter of that name."""
-    owner, _, leaf = name.rpartition(".")
-    weight = tensor.to(device=device, dtype=DTYPES[precision], copy=True)  # a copy: the file may be replaced later
-    setattr(model.get_submodule(owner), leaf, nn.Parameter(weight, requires_grad=False))
+    """Put a checkpoint's tensor where the model, built on the meta device, has the parameter of that name.
+
+    It is copied, because the file may be replaced later, into the layout that the model gave the parameter.
+    """
+    owner = model.get_submodule(name.rpartition(".")[0])
+    leaf = name.rpartition(".")[2]
+    weight = torch.empty_like(getattr(owner, leaf), dtype=DTYPES[precision], device=device).copy_(tensor)
+    setattr(owner, leaf, nn.Parameter(weight, requires_grad=False))

@@ -10,6 +10,7 @@ import torch
 from engine.errors import BadModelFiles, EngineError, UnsupportedModel
 from engine.models import family
 from engine.models.reader import Reader
+from engine.quantize import place
 
 GPT2 = {"n_layer": 2, "n_head": 3, "n_embd": 12, "n_positions": 8, "vocab_size": 11}
 NEO = {
@@ -49,6 +50,14 @@ def test_both_dialects_of_rotary_settings_say_the_same() -> None:
     assert (older.rotary.theta, older.rotary.fraction) == (500.0, 0.5)
     assert (read("gpt_neox").rotary.theta, read("gpt_neox").rotary.fraction) == (10000.0, 0.25)
     assert read("falcon", rope_theta=500.0) == read("falcon", rope_parameters={**newer, "partial_rotary_factor": 1.0})
+
+
+def test_transposed_weights_of_gpt2_lie_in_memory_as_those_of_a_linear_layer() -> None:
+    tiny, shape = model("gpt2"), (12, 36)
+    weight = torch.arange(12 * 36.0).view(shape)
+    place(tiny, "transformer.h.0.attn.c_attn.weight", weight, "bf16", "cpu")
+    placed = tiny.transformer.h[0].attn.c_attn.weight
+    assert torch.equal(placed, weight.bfloat16()) and placed.t().is_contiguous()
 
 
 def test_layers_of_gpt_neo_see_all_or_a_window_in_turn() -> None:
