@@ -5,6 +5,8 @@ It ends in order too: answers first, then the engine, then the settings.
 
 from __future__ import annotations
 
+import importlib
+import threading
 import time
 from pathlib import Path
 
@@ -33,6 +35,7 @@ class Session(QObject):
         """Start the engine, load a model, and open the chat shown last; the very first time, offer a prompt."""
         state = self._state
         self._bridge.start()
+        threading.Thread(target=_import_early, daemon=True).start()
         state.library.chats_changed.connect(self._open_last)
         state.library.refresh()
         state.models.refresh()
@@ -64,3 +67,9 @@ class Session(QObject):
     def _model_of_last_time(self) -> str:
         last = self._state.settings.value("last_model")
         return last if last and Path(last).is_dir() else str(MODELS / FIRST_MODEL)
+
+
+def _import_early() -> None:
+    """Markdown and Pygments, a tenth of a second of imports, before the first message needs them."""
+    for name in ("app.widgets.markdown", "pygments.lexers.python"):
+        importlib.import_module(name)

@@ -37,6 +37,7 @@ class Pane(QWidget):
         self._state = state
         self._talk = state.conversation
         self._shown_chat = ""
+        self._places: dict[str, tuple[str, int] | None] = {}  # where the reader was, by chat
         self._tokens_of: set[str] = set()
         self._text_tokens_shown = False
         self._answered = False
@@ -222,12 +223,16 @@ class Pane(QWidget):
     def _on_path(self) -> None:
         talk = self._talk
         fresh = talk.chat.id != self._shown_chat
-        self._shown_chat = talk.chat.id
         if fresh:
+            self._places[self._shown_chat] = self.transcript.place
+            self._shown_chat = talk.chat.id
             self._tokens_of.clear()
             self._text_tokens_shown = False
-        path: list[StoredMessage] = [] if talk.chat.mode == "complete" else [talk.message(m.id) for m in talk.path]
-        self.transcript.show_messages(path, talk.versions, fresh)
+        writing = talk.writing
+        path: list[StoredMessage] = []
+        if talk.chat.mode != "complete":
+            path = [talk.message(m.id) if m.id == writing else m for m in talk.path]
+        self.transcript.show_messages(path, talk.versions, fresh, self._places.get(talk.chat.id))
         self._choose_page()
         self._tokens_of &= {message.id for message in path}
         self._show_complete()

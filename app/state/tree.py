@@ -17,6 +17,7 @@ class Tree:
     def __init__(self, messages: Iterable[StoredMessage] = ()) -> None:
         self._messages: dict[str, StoredMessage] = {}
         self._children: dict[str, list[str]] = {}
+        self._paths: dict[str, list[StoredMessage]] = {}  # walked since the last change
         for message in messages:
             self.put(message)
 
@@ -34,25 +35,30 @@ class Tree:
 
     def put(self, message: StoredMessage) -> None:
         """Insert, or replace the message of that id."""
+        self._paths.clear()
         known = message.id in self._messages
         self._messages[message.id] = message
         if not known:
             versions = self._children.setdefault(message.parent, [])
             versions.append(message.id)
-            versions.sort(key=lambda key: self._messages[key].created)  # what an undo brings back finds its place
+            if len(versions) > 1:  # what an undo brings back finds its place
+                versions.sort(key=lambda key: self._messages[key].created)
 
     def remove(self, keys: Iterable[str]) -> None:
+        self._paths.clear()
         for key in keys:
             message = self._messages.pop(key)
             self._children[message.parent].remove(key)
 
     def path(self, leaf: str) -> list[StoredMessage]:
-        """From the first message to this one; empty where there is no such message."""
-        result = []
-        while leaf in self._messages:
-            result.append(self._messages[leaf])
-            leaf = self._messages[leaf].parent
-        return result[::-1]
+        """From the first message to this one; empty where there is no such message. Not to be changed."""
+        if leaf not in self._paths:
+            result, key = [], leaf
+            while key in self._messages:
+                result.append(self._messages[key])
+                key = self._messages[key].parent
+            self._paths[leaf] = result[::-1]
+        return self._paths[leaf]
 
     def siblings(self, key: str) -> list[StoredMessage]:
         """The versions of a message, itself among them, oldest first."""

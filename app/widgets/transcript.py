@@ -1,7 +1,8 @@
-"""The messages of a chat on a page that scrolls: built in batches from the end, following what is written.
+"""The messages of a chat on a page that scrolls: built in small batches as they come near, following what is written.
 
-It follows only while it stands at the bottom; a person who scrolls away stays where they are, and a pill brings them
-back. It knows messages and texts, not chats or the engine.
+What is built is one stretch of the chat, from its end or from the place where the reader was. The page follows only
+while it stands at the bottom; a person who scrolls away stays at the message they look at, whatever grows above or
+below it, and a pill brings them back. It knows messages and texts, not chats or the engine.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QRect, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, QEvent, QRect, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QResizeEvent
 from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
@@ -21,9 +22,10 @@ from engine import StoredMessage
 if TYPE_CHECKING:
     from app.widgets.message_view import MessageView
 
-FIRST_BATCH = 8  # a message takes some 4 ms to build, and a frame has 16
-BATCH = 4
-NEAR_TOP = 400  # pixels from the top at which older messages are built
+FIRST_BATCH = 3  # a message takes some 4 ms to build, and a frame has 16
+BATCH = 2
+FILL = QEvent.Type(QEvent.registerEventType())
+NEAR = 400  # pixels from an edge of what is built at which more is built
 COLUMN = 82  # characters
 MARGIN = 24  # pixels that a message keeps free beside its text, both sides together
 
@@ -47,10 +49,10 @@ class Transcript(QScrollArea):
         self._messages: list[StoredMessage] = []
         self._versions: Callable[[str], tuple[int, int]] = lambda key: (1, 1)
         self._views: dict[str, MessageView] = {}
-        self._first = 0  # index of the first message that is built
-        self._follow = True
+        self._first = self._last = 0  # indices of the first message that is built, and of the first after them
+        self._held: tuple[str, int] | None = None  # the place that stays where it is; None follows the end
+        self._moving = False  # we scroll, not the person
         self._busy = False
-        self._anchor: int | None = None  # distance from the end to keep while older messages are put above
         self._column = QWidget()
         self._rows = QVBoxLayout(self._column)
         self._rows.setContentsMargins(0, 24, 0, 16)
@@ -70,7 +72,7 @@ class Transcript(QScrollArea):
         self._pill.clicked.connect(self.jump_to_latest)
         self._pill.hide()
         bar = self.verticalScrollBar()
-        bar.rangeChanged.connect(self._on_range)
+        bar.rangeChanged.connect(self._stay)
         bar.valueChanged.connect(self._on_scroll)
         self._set_width()
         app = QApplication.instance()
@@ -80,9 +82,16 @@ class Transcript(QScrollArea):
     # --- content ------------------------------------------------------------------------------------------------------
 
     def show_messages(
-        self, messages: Sequence[StoredMessage], versions: Callable[[str], tuple[int, int]], fresh: bool = False
+        self,
+        messages: Sequence[StoredMessage],
+        versions: Callable[[str], tuple[int, int]],
+        fresh: bool = False,
+        place: tuple[str, int] | None = None,
     ) -> None:
-        """Show this branch. What it shares with the one before is kept; fresh: another chat, so begin at its end."""
+        """Show this branch. What it shares with the one before is kept.
+
+        fresh: another chat, so begin at its end, or at a place that was asked for there.
+        """
         same = 0
         if not fresh:
             for old, new in zip(self._messages, messages):
@@ -96,14 +105,18 @@ class Transcript(QScrollArea):
                 self._rows.removeWidget(view)
                 view.hide()
                 view.deleteLater()
+        count, to_end = len(messages), self._last == len(self._messages)
         self._messages = list(messages)
+        self._first, self._last = min(self._first, same), min(self._last, same)
         if same == 0:
-            QTimer.singleShot(0, self, self._drop_anchor)
-            self._first = max(0, len(messages) - FIRST_BATCH)
-            self._follow = True
-        self._first = min(self._first, len(messages))
-        for index in range(max(same, self._first), len(messages)):
-            self._build(index)
+            start = next((i for i, message in enumerate(messages) if place and message.id == place[0]), count)
+            self._held = place if start < count else None
+            self._first = self._last = start if self._held else max(0, count - FIRST_BATCH)
+            self._build_newer(FIRST_BATCH)
+        elif to_end:
+            self._build_newer(count)
+        if self._held is not None and self._held[0] not in self._views:
+            self._held = None
         for key, view in self._views.items():
             view.set_versions(versions(key))
 
@@ -136,20 +149,34 @@ class Transcript(QScrollArea):
 
     def hold_still(self) -> None:
         """What changes now must not move the page."""
-        self._follow = False
+        self._held = self._place_at(self.verticalScrollBar().value())
         self._show_pill()
 
     def jump_to_latest(self) -> None:
-        self._follow = True
-        self.verticalScrollBar().setValue(self.verticalScrollBar().maximum())
-        self._show_pill()
+        if self._last < len(self._messages):
+            self.show_messages(self._messages, self._versions, fresh=True)
+        self._held = None
+        self._stay()
 
     @property
     def built(self) -> int:
         """How many messages have widgets."""
         return len(self._views)
 
-    def _build(self, index: int, row: int | None = None) -> None:
+    @property
+    def place(self) -> tuple[str, int] | None:
+        """The message at the top of the view and how many pixels of it are above; None at the end."""
+        return self._held
+
+    def _place_at(self, value: int) -> tuple[str, int] | None:
+        top = value - self._column.y()
+        for message in self._messages[self._first : self._last]:
+            view = self._views[message.id]
+            if view.geometry().bottom() >= top:
+                return message.id, top - view.y()
+        return None
+
+    def _build(self, index: int) -> None:
         from app.widgets.message_view import MessageView  # Markdown and Pygments: not needed for the first paint
 
         message = self._messages[index]
@@ -159,45 +186,59 @@ class Transcript(QScrollArea):
         view.token_chosen.connect(self.token_chosen)
         view.set_busy(self._busy)
         self._views[message.id] = view
-        self._rows.insertWidget(self._rows.count() if row is None else row, view)
+        self._rows.insertWidget(1 + index - self._first, view)
 
     def _build_older(self) -> None:
-        """A batch above what is there, the page standing still."""
-        if self._first == 0 or self._anchor is not None:
-            return
-        bar = self.verticalScrollBar()
-        self._anchor = bar.maximum() - bar.value()
+        """A batch above what is there."""
         until, self._first = self._first, max(0, self._first - BATCH)
-        for offset, index in enumerate(range(self._first, until)):
-            self._build(index, 1 + offset)
-        QTimer.singleShot(0, self, self._drop_anchor)
+        for index in range(self._first, until):
+            self._build(index)
+        QTimer.singleShot(0, self, self._fill_later)
 
-    def _drop_anchor(self) -> None:
-        self._anchor = None
-        if self.verticalScrollBar().value() < NEAR_TOP:
+    def _build_newer(self, most: int = BATCH) -> None:
+        """A batch below what is there."""
+        until = min(len(self._messages), self._last + most)
+        for index in range(self._last, until):
+            self._build(index)
+        self._last = until
+        QTimer.singleShot(0, self, self._fill_later)
+
+    def _fill_later(self) -> None:
+        """An event of low priority comes after all that the layout still has to do, a timer would come before."""
+        QCoreApplication.postEvent(self, QEvent(FILL), Qt.EventPriority.LowEventPriority.value)
+
+    def _fill(self) -> None:
+        """Build on while an edge of what is built is near."""
+        bar = self.verticalScrollBar()
+        if bar.value() < NEAR and self._first > 0:
             self._build_older()
+        elif bar.value() > bar.maximum() - NEAR and self._last < len(self._messages):
+            self._build_newer()
 
     # --- scrolling ----------------------------------------------------------------------------------------------------
 
-    def _on_range(self, low: int, high: int) -> None:
+    def _stay(self, *_: object) -> None:
+        """Whatever has grown: at the end, or at the place that is held."""
         bar = self.verticalScrollBar()
-        if self._anchor is not None:
-            bar.setValue(high - self._anchor)
-        elif self._follow:
-            bar.setValue(high)
+        view = self._views.get(self._held[0]) if self._held else None
+        self._moving = True
+        if self._held is None:
+            bar.setValue(bar.maximum())
+        elif view is not None:
+            bar.setValue(view.y() + self._column.y() + self._held[1])
+        self._moving = False
         self._show_pill()
 
     def _on_scroll(self, value: int) -> None:
-        bar = self.verticalScrollBar()
-        if self._anchor is None:
-            self._follow = value >= bar.maximum() - 4
-            if value < NEAR_TOP:
-                self._build_older()
+        if not self._moving:
+            at_end = value >= self.verticalScrollBar().maximum() - 4 and self._last == len(self._messages)
+            self._held = None if at_end else self._place_at(value)
+            self._fill()
         self._show_pill()
 
     def _show_pill(self) -> None:
         bar = self.verticalScrollBar()
-        self._pill.setVisible(not self._follow and bar.value() < bar.maximum() - 40)
+        self._pill.setVisible(self._held is not None and bar.value() < bar.maximum() - 40)
 
     def _set_width(self) -> None:
         """Lines of 72 to 84 characters, whatever the size of the text."""
@@ -215,6 +256,12 @@ class Transcript(QScrollArea):
             for view in self._views.values():
                 if widget is not None and view.isAncestorOf(widget):
                     view.show_actions()
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() == FILL:
+            self._fill()
+            return True
+        return super().event(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

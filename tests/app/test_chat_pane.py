@@ -11,7 +11,7 @@ from app import frame_style
 from app.panes.chat import Pane
 from app.state import State
 from app.widgets.notice import Notice
-from engine import Chat, Done, Failed, Generate, Loaded, Started, Tokens
+from engine import Chat, Done, Failed, Generate, Loaded, Started, StoredMessage, Tokens
 from fakes import FakeEngine, a_model, a_record
 
 
@@ -233,6 +233,76 @@ def test_a_notice_about_a_message_goes_with_its_chat(pane: Pane, fake: FakeEngin
     assert pane.notice.isVisible()
     pane._talk.new_chat()
     assert not pane.notice.isVisible()
+
+
+def a_long_chat(fake: FakeEngine, key: str, count: int) -> None:
+    fake.chats[key] = Chat(key, key)
+    parent = ""
+    for number in range(count):
+        role, text = ("assistant", "An answer of some length. " * 30) if number % 2 else ("user", f"Question {number}")
+        message = StoredMessage(f"{key}{number}", key, parent, role, text, created=float(number))
+        fake.messages[message.id] = message
+        parent = message.id
+
+
+def show(pane: Pane, qtbot: QtBot, key: str) -> None:
+    pane._talk.open(key)
+    qtbot.waitUntil(lambda: pane._talk.chat.id == key and pane.transcript.built > 0)
+
+
+def test_a_chat_of_thousands_of_messages_builds_only_those_near_its_end(
+    pane: Pane, fake: FakeEngine, qtbot: QtBot
+) -> None:
+    a_long_chat(fake, "long", 2000)
+    built: list[int] = []
+    pane._talk.draft_changed.connect(lambda _: built.append(pane.transcript.built))
+    show(pane, qtbot, "long")
+    assert built == [3]  # all that is built before the window answers again
+    bar = pane.transcript.verticalScrollBar()
+    qtbot.waitUntil(lambda: bar.value() == bar.maximum() > 400)
+    assert pane.transcript.view("long1999") is not None
+    assert pane.transcript.built < 20
+    bar.setValue(0)
+    built = pane.transcript.built
+    qtbot.waitUntil(lambda: pane.transcript.built > built)
+
+
+def test_the_place_in_each_chat_is_kept(pane: Pane, fake: FakeEngine, qtbot: QtBot) -> None:
+    a_long_chat(fake, "one", 60)
+    a_long_chat(fake, "two", 60)
+    show(pane, qtbot, "one")
+    bar = pane.transcript.verticalScrollBar()
+    for _ in range(6):
+        qtbot.waitUntil(lambda: bar.maximum() > 0)
+        bar.setValue(0)
+        qtbot.wait(5)
+    bar.setValue(bar.value() // 2 + 37)
+    place = pane.transcript.place
+    assert place is not None and place[0] != "one59"
+    show(pane, qtbot, "two")
+    assert pane.transcript.place is None
+    show(pane, qtbot, "one")
+    qtbot.waitUntil(lambda: pane.transcript.place == place)
+    assert pane.transcript.view("one59") is None and pane.transcript.view(place[0]) is not None
+    for _ in range(40):  # what follows is built on the way down
+        bar.setValue(bar.maximum())
+        qtbot.wait(1)
+    qtbot.waitUntil(lambda: pane.transcript.view("one59") is not None)
+    show(pane, qtbot, "two")
+    show(pane, qtbot, "one")
+    qtbot.waitUntil(lambda: bar.value() == bar.maximum() > 400)
+
+
+def test_a_message_sent_from_far_up_a_long_chat_is_shown(pane: Pane, fake: FakeEngine, qtbot: QtBot) -> None:
+    a_long_chat(fake, "one", 60)
+    show(pane, qtbot, "one")
+    pane.transcript.show_messages(pane._talk.path, pane._talk.versions, True, ("one20", 0))
+    qtbot.waitUntil(lambda: pane.transcript.place == ("one20", 0))
+    pane.composer.set_text("And then?")
+    pane.send()
+    assert pane.transcript.view(pane._talk.writing) is not None
+    bar = pane.transcript.verticalScrollBar()
+    qtbot.waitUntil(lambda: bar.value() == bar.maximum() > 400)
 
 
 def test_details_of_an_error_fold_open_and_can_be_copied(qtbot: QtBot, themed: object) -> None:
