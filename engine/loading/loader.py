@@ -77,10 +77,12 @@ def load(
         place(model, names[entry.name], tensor, precision, device)
         done += entry.nbytes
         yield "Loading weights", done, total
-    for name, other in model.shared_with.items():
-        if name not in names.values():
+    for name in model.optional.keys() - names.values():
+        if other := model.optional[name]:
             owner, _, leaf = name.rpartition(".")
             setattr(model.get_submodule(owner), leaf, model.get_parameter(other))
+        else:
+            place(model, name, torch.zeros(model.get_parameter(name).shape), precision, device)
     model.eval()
 
     if params.threads:
@@ -128,7 +130,7 @@ def _matched(model: LanguageModel, weights: Weights, folder: Path) -> dict[str, 
     renamed = {name: model.rename(name) for name in weights.entries}
     names = {tensor: parameter for tensor, parameter in renamed.items() if parameter is not None}
     extra = sorted(tensor for tensor, parameter in names.items() if parameter not in shapes)
-    missing = sorted(shapes.keys() - names.values() - model.shared_with.keys())
+    missing = sorted(shapes.keys() - names.values() - model.optional.keys())
     if missing:
         raise BadModelFiles(f"The weights of {folder.name} lack {listed(missing)}.", DOWNLOAD_AGAIN)
     if extra:

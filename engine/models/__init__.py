@@ -30,6 +30,10 @@ FAMILIES: dict[str, str] = {
     "falcon": "engine.models.falcon",
     "t5": "engine.models.t5",
     "mt5": "engine.models.t5",
+    "bart": "engine.models.bart",
+    "marian": "engine.models.marian",
+    "blenderbot": "engine.models.blenderbot",
+    "blenderbot-small": "engine.models.blenderbot_small",
 }
 
 

@@ -103,11 +103,12 @@ class EncoderConfig(DecoderConfig, Protocol):
 class LanguageModel(nn.Module):
     """What loading asks of every model, whatever its kind.
 
-    shared_with: parameters that a checkpoint may leave out, each with the one that it then is (tied heads).
+    optional: parameters that a checkpoint may leave out, each with the one that it then is (a tied head), or "" where
+    it is zeros.
     """
 
     kind: ClassVar[str]
-    shared_with: ClassVar[Mapping[str, str]] = {}
+    optional: Mapping[str, str] = {}
     config: DecoderConfig
 
     def rename(self, name: str) -> str | None:

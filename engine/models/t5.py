@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -235,7 +235,7 @@ class Stack(nn.Module):
 
 class Model(Seq2Seq):
     config: Config
-    shared_with: ClassVar[Mapping[str, str]] = {"lm_head.weight": "shared.weight"}
+    optional: Mapping[str, str] = {"lm_head.weight": "shared.weight"}
 
     def __init__(self, config: Config) -> None:
         super().__init__()

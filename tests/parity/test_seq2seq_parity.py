@@ -31,10 +31,34 @@ T5: dict[str, Any] = {
     "dropout_rate": 0.3,
     "decoder_start_token_id": 0,
 }
+BART: dict[str, Any] = {
+    "vocab_size": 131,
+    "d_model": 36,
+    "encoder_layers": 2,
+    "decoder_layers": 3,
+    "encoder_attention_heads": 3,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 53,
+    "decoder_ffn_dim": 47,
+    "max_position_embeddings": 48,
+    "dropout": 0.2,
+    "attention_dropout": 0.1,
+    "decoder_start_token_id": 2,
+}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "t5": ("T5", T5),
     "t5 gated, untied": ("T5", {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
     "mt5": ("MT5", {**T5, "feed_forward_proj": "gated-gelu"}),
+    "bart": ("Bart", BART),
+    "bart scaled": ("Bart", {**BART, "scale_embedding": True, "activation_function": "relu"}),
+    "marian": ("Marian", {**BART, "pad_token_id": 1, "scale_embedding": True, "activation_function": "swish"}),
+    "marian with two vocabularies": (
+        "Marian",
+        {**BART, "pad_token_id": 1, "share_encoder_decoder_embeddings": False, "decoder_vocab_size": 97},
+    ),
+    "blenderbot": ("Blenderbot", BART),
+    "blenderbot untied": ("Blenderbot", {**BART, "tie_word_embeddings": False}),
+    "blenderbot-small": ("BlenderbotSmall", BART),
 }
 
 
@@ -176,3 +200,19 @@ def test_beams_find_the_ids_of_transformers(pair: Pair, how: dict[str, Any]) -> 
         )[0]
         found = searched(pair.ours, pair.ours.encode(source), [2], set(eos), ours)
         assert [2, *found.ids] == expected.tolist()
+
+
+@pytest.mark.parametrize("how", ["greedy", "beam4"])
+def test_names_are_written_in_latin_letters_as_expected(references: Path, how: str) -> None:
+    import json
+
+    from engine.text.tokenizer import Tokenizer
+
+    folder = references / "models" / "aren-transliteration"
+    cases = json.loads((folder / "expected.json").read_text("utf-8"))[how]
+    model, tokenizer = loaded(folder / "hf").model, Tokenizer.load(str(folder / "hf"))
+    for name, expected in cases.items():
+        memory = model.encode(torch.tensor([tokenizer.encode(name)]))
+        found = searched(model, memory, [52], {53}, Search(1 if how == "greedy" else 4))
+        assert tokenizer.decode(found.ids) == expected
+    assert len(cases) == 20
