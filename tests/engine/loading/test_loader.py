@@ -141,7 +141,7 @@ def test_an_unsupported_family_and_an_unknown_rotary_kind_are_named(tmp_path: Pa
     folder = write_tiny(tmp_path / "tiny")
     for changes, kind, word in (
         ({"model_type": "mammoth"}, UnsupportedModel, "'mammoth'"),
-        ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, UnsupportedModel, "yarn"),
+        ({"rope_scaling": {"type": "spiral", "factor": 4.0}}, UnsupportedModel, "spiral"),
         ({"model_type": None}, BadModelFiles, "model_type"),
         ({"hidden_size": 2**40}, BadModelFiles, "hidden_size"),
         ({"hidden_size": 2**20, "num_attention_heads": 2**20, "head_dim": 2**20}, BadModelFiles, "asks for"),
