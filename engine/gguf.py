@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+from gguf.quants import dequantize
 
 from engine.errors import BadModelFiles, UnsupportedModel
 
@@ -105,6 +106,19 @@ class GGUF:
             raise self.damaged(f"its {key} is of the wrong type")
         return value
 
+    def raw(self, name: str) -> np.ndarray:
+        """A tensor's bytes, uint8 [..., bytes of a row], mapped from disk; what is written to them stays in memory."""
+        info = self.tensors[name]
+        try:
+            found = np.memmap(self.path, np.uint8, "c", info.offset, (info.nbytes,))
+        except (OSError, ValueError) as error:
+            raise self.damaged("it changed while it was read") from error
+        return found.reshape(*info.shape[:-1], info.nbytes // math.prod(info.shape[:-1]))
+
+    def floats(self, name: str) -> np.ndarray:
+        """A tensor in float32, whatever its number format."""
+        return dequantize(self.raw(name), GGMLQuantizationType[self.tensors[name].kind]).astype(np.float32)
+
     def damaged(self, why: str) -> BadModelFiles:
         return BadModelFiles(f"{self.name} is damaged or was not downloaded completely: {why}.", AGAIN)
 
@@ -152,7 +166,7 @@ class GGUF:
     def _place(self, listed: list[TensorInfo], end: int) -> None:
         """Move offsets to the file's start, and see that every tensor lies in the file and on no other."""
         alignment = self.take("general.alignment", int, 32)
-        if not 1 <= alignment <= 2**20:
+        if not 8 <= alignment <= 2**20 or alignment % 8:
             raise self.damaged(f"its alignment is {alignment}")
         start = -(-end // alignment) * alignment
         done = 0

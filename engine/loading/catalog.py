@@ -7,14 +7,13 @@ asked of the family itself. A model that cannot be run still gets a card, which 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.errors import BadModelFiles, EngineError
+from engine.errors import EngineError
 from engine.lanes import Job
-from engine.loading.files import described, model_folder, read_json, read_optional
-from engine.loading.safetensors import Weights
+from engine.loading.checkpoint import checkpoint
+from engine.loading.files import described
 from engine.messages import Cards, Command, Inspect, ModelCard, Progress, Run, Scan
 from engine.models import family
 from engine.models.reader import Reader
@@ -26,38 +25,42 @@ DEPTH = 3
 MOST_FOLDERS = 2000
 """Folders looked into in one scan: a home directory must not keep it busy for minutes."""
 
-TOKENIZER_HEAD = re.compile(rb'"model"\s*:\s*\{\s*"type"\s*:\s*"(\w+)"')
-
 
 def inspect(path: str) -> ModelCard:
-    """The card of a model folder; BadModelFiles where it is none, or where its config.json cannot be read."""
-    folder = model_folder(path)
-    raw = read_json(folder / "config.json")
-    name, note = described(folder)
-    tokenizer_config = read_optional(folder / "tokenizer_config.json")
-    reason = hint = model_type = ""
+    """The card of a model folder or GGUF file; BadModelFiles where it is none, or where its config cannot be read."""
+    found = checkpoint(path)
+    model_type = found.family
+    name, note = found.described
+    chat_template = found.chat_template
+    reason = hint = ""
+    kind = "decoder"
     context = parameters = size = 0
     precision = ""
     # Each part is read as far as it goes: a card of a model that cannot be run is as full as it can be.
     try:
-        weights = Weights(folder)
+        weights = found.weights()
         parameters, size, precision = weights.parameters, weights.nbytes, weights.precision
     except EngineError as error:
         reason, hint = error.message, error.hint
-    tokenizer = _tokenizer(folder)
+    tokenizer = found.tokenizer
     if not tokenizer:
-        reason, hint = f"{folder.name} has no tokenizer.json.", "Download it too; it turns text into ids and back."
+        reason, hint = (
+            f"{found.path.name} has no tokenizer, such as a tokenizer.json.",
+            "Download it too; it turns text into ids and back.",
+        )
     try:
-        reader = Reader(raw, f"{folder.name}/config.json")
+        reader = Reader(found.config, found.source)
         model_type = reader.take("model_type", str)
-        context = family(model_type).Config.read(reader).context
+        module = family(model_type)
+        kind = module.Model.kind
+        context = module.Config.read(reader).context
     except EngineError as error:
         reason, hint = error.message, error.hint
     return ModelCard(
-        path=str(folder),
+        path=str(found.path),
         name=name,
         family=model_type,
-        kind="encoder-decoder" if raw.get("is_encoder_decoder") is True else "decoder",
+        kind=kind,
         supported=not reason,
         reason=reason,
         hint=hint,
@@ -66,8 +69,8 @@ def inspect(path: str) -> ModelCard:
         context=context,
         precision=precision,
         tokenizer=tokenizer,
-        chat_template="chat_template" in tokenizer_config or (folder / "chat_template.jinja").is_file(),
-        bundled=BUNDLED in folder.resolve().parents,
+        chat_template=chat_template,
+        bundled=BUNDLED in found.path.resolve().parents,
         note=note,
     )
 
@@ -82,38 +85,39 @@ def scan(folders: tuple[str, ...]) -> Iterator[ModelCard]:
         yield from _scan(os.path.expanduser(folder), DEPTH, seen)
 
 
-def _scan(folder: str, depth: int, seen: set[str]) -> Iterator[ModelCard]:
-    real = os.path.realpath(folder)
+def _scan(place: str, depth: int, seen: set[str]) -> Iterator[ModelCard]:
+    real = os.path.realpath(place)
     if real in seen or len(seen) >= MOST_FOLDERS:
         return
     seen.add(real)
-    if os.path.isfile(os.path.join(folder, "config.json")):
-        try:
-            yield inspect(folder)
-        except BadModelFiles as error:
-            name = described(Path(folder))[0]
-            yield ModelCard(path=folder, name=name, reason=error.message, hint=error.hint)
-        return
-    if depth == 0:
+    if place.endswith(".gguf") and os.path.isfile(place):
+        yield _card(place)
         return
     try:
-        below = sorted(item.path for item in os.scandir(folder) if item.is_dir() and not item.name.startswith("."))
+        items = sorted(
+            (item for item in os.scandir(place) if not item.name.startswith(".")), key=lambda item: item.path
+        )
     except OSError:
         return  # not there or not ours to read: there is no model to show
-    for path in below:
-        yield from _scan(path, depth - 1, seen)
+    files = [item.path for item in items if item.name.endswith(".gguf") and item.is_file()]
+    for path in files:
+        yield from _scan(path, 0, seen)
+    if os.path.isfile(os.path.join(place, "config.json")):
+        if not files or any(item.name.endswith(".safetensors") for item in items):
+            yield _card(place)
+    elif depth:
+        for item in items:
+            if item.is_dir():
+                yield from _scan(item.path, depth - 1, seen)
 
 
-def _tokenizer(folder: Path) -> str:
-    """The kind of tokenizer that tokenizer.json holds ("BPE", "Unigram", ...); empty where there is no such file.
-
-    Found by its pattern: parsing the vocabulary of a large one would hold up the window for a third of a second.
-    """
+def _card(path: str) -> ModelCard:
+    """The card of what lies there; what cannot be read has one too, which says why."""
     try:
-        found = TOKENIZER_HEAD.search((folder / "tokenizer.json").read_bytes())
-    except OSError:
-        return ""
-    return found[1].decode() if found else "unknown"
+        return inspect(path)
+    except EngineError as error:
+        name = described(Path(path))[0]
+        return ModelCard(path=path, name=name, reason=error.message, hint=error.hint)
 
 
 class FilesJobs:

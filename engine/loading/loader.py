@@ -1,4 +1,4 @@
-"""A model folder into memory: config -> family -> meta device -> weights, one tensor a turn.
+"""A checkpoint into memory: config -> family -> meta device -> weights, one tensor a turn.
 
 `load` is a generator, so that its caller shows the progress and stops it by closing it. Nothing of the file is trusted
 until names and shapes agree with what the config builds; that is checked before the first weight is read.
@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from engine.errors import BadModelFiles, Cancelled, EngineError
 from engine.loading import memory, threads
-from engine.loading.files import DOWNLOAD_AGAIN, described, model_folder, read_json, read_optional
+from engine.loading.checkpoint import checkpoint
+from engine.loading.files import DOWNLOAD_AGAIN
+from engine.loading.gguf import GGUFWeights
 from engine.loading.safetensors import Weights, listed
 from engine.models import family
 from engine.models.base import DecoderConfig, LanguageModel, Reader
 from engine.params import LoadParams
-from engine.quantize import place
+from engine.quantize import DTYPES, place
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +55,20 @@ def load(
     Raises BadModelFiles or UnsupportedModel before any weight is read where that can be known, Cancelled once
     `cancelled` says so. What was read until then is freed with the generator.
     """
-    folder = model_folder(path)
-    raw = read_json(folder / "config.json")
-    reader = Reader(raw, f"{folder.name}/config.json")
+    found = checkpoint(path)
+    raw = found.config
+    reader = Reader(raw, found.source)
     model_type = reader.take("model_type", str)
     module = family(model_type)
     config = module.Config.read(reader)
-    generation = read_optional(folder / "generation_config.json")
+    generation = found.generation
     eos_ids = _eos_ids(raw, generation)
     device = _device(params.device)
-    weights = Weights(folder)
+    weights = found.weights()
     precision = _precision(params.precision, weights, device)
     with torch.device("meta"):
         model: LanguageModel = module.Model(config)
-    names = _matched(model, weights, folder)
+    names = _matched(model, weights, found.path.name)
 
     done, total = 0, sum(weights.entries[name].nbytes for name in names)
     yield "Loading weights", 0, total
@@ -93,8 +94,8 @@ def load(
     return LoadedModel(
         model=model,
         config=model.config,
-        path=str(folder),
-        name=described(folder)[0],
+        path=str(found.path),
+        name=found.described[0],
         family=model_type,
         kind=model.kind,
         parameters=sum(weight.numel() for weight in model.parameters()),
@@ -107,16 +108,18 @@ def load(
     )
 
 
-def _precision(wanted: str, weights: Weights, device: str) -> str:
+def _precision(wanted: str, weights: Weights | GGUFWeights, device: str) -> str:
     """Auto is the file's own. Fast is that too, unless the processor has no instructions for 16 bits (measured: such
-    a one reads a prompt 7 times slower in bf16 than in fp32) and the memory holds twice the bytes."""
+    a one reads a prompt 7 times slower in bf16 than in fp32) and the memory holds twice the bytes. A quantised file has
+    none of its own: auto is fast there."""
     if wanted not in ("auto", "fast"):
         return wanted
-    own = weights.precision
-    if wanted == "auto" or device != "cpu" or own == "fp32" or (own == "bf16" and _computes_bf16()):
+    plain = weights.precision in DTYPES
+    own = weights.precision if plain else "bf16"
+    if (wanted == "auto" and plain) or device != "cpu" or own == "fp32" or (own == "bf16" and _computes_bf16()):
         return own
     free = memory.available()
-    room = free is None or 2.2 * sum(entry.nbytes for entry in weights.entries.values()) < free
+    room = free is None or 4.4 * weights.parameters < free
     return "fp32" if room else own
 
 
@@ -124,25 +127,25 @@ def _computes_bf16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def _matched(model: LanguageModel, weights: Weights, folder: Path) -> dict[str, str]:
+def _matched(model: LanguageModel, weights: Weights | GGUFWeights, source: str) -> dict[str, str]:
     """Tensor name -> parameter name, every parameter there and of its shape; else BadModelFiles names which not."""
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-    renamed = {name: model.rename(name) for name in weights.entries}
+    renamed = weights.places(model)
     names = {tensor: parameter for tensor, parameter in renamed.items() if parameter is not None}
     extra = sorted(tensor for tensor, parameter in names.items() if parameter not in shapes)
     missing = sorted(shapes.keys() - names.values() - model.optional.keys())
     if missing:
-        raise BadModelFiles(f"The weights of {folder.name} lack {listed(missing)}.", DOWNLOAD_AGAIN)
+        raise BadModelFiles(f"The weights of {source} lack {listed(missing)}.", DOWNLOAD_AGAIN)
     if extra:
         raise BadModelFiles(
-            f"The weights of {folder.name} hold {listed(extra)}, which its config.json has no place for.",
+            f"The weights of {source} hold {listed(extra)}, which its config.json has no place for.",
             "The config.json may be another model's. " + DOWNLOAD_AGAIN,
         )
     for tensor, parameter in names.items():
         found, expected = weights.entries[tensor].shape, shapes[parameter]
         if found != expected:
             raise BadModelFiles(
-                f"In {folder.name}, {tensor} is {_times(found)}, but its config.json asks for {_times(expected)}.",
+                f"In {source}, {tensor} is {_times(found)}, but its config.json asks for {_times(expected)}.",
                 "The config.json may be another model's. " + DOWNLOAD_AGAIN,
             )
     return names

@@ -20,6 +20,8 @@ from engine.loading.files import DOWNLOAD_AGAIN, read_json
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from engine.models.base import LanguageModel
+
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PRECISIONS = {"F32": ("fp32", 4), "F16": ("fp16", 2), "BF16": ("bf16", 2)}
 """The number formats read from disk: Vitrine's word and bytes a number."""
@@ -65,6 +67,10 @@ class Weights:
         for entry in self.entries.values():
             sizes[entry.precision] = sizes.get(entry.precision, 0) + entry.nbytes
         return max(sizes, key=lambda precision: sizes[precision])
+
+    def places(self, model: LanguageModel) -> dict[str, str | None]:
+        """Tensor name -> the model's parameter it belongs to, None for one that is not needed."""
+        return {name: model.rename(name) for name in self.entries}
 
     def read(self, names: list[str]) -> Iterator[tuple[Entry, Tensor]]:
         """The tensors of these names, file by file, mapped from disk: copy what is to be kept."""

@@ -1,0 +1,162 @@
+"""A model as it lies on the disk: a folder in transformers' layout, or one GGUF file. Free of torch.
+
+Both say the same things here, so that loading and the catalog know neither: a name, a config, the weights' headers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from engine.errors import BadModelFiles, EngineError, UnsupportedModel
+from engine.gguf import GGUF, Strings
+from engine.loading.architectures import Architecture, architecture
+from engine.loading.files import described, model_folder, read_json, read_optional
+from engine.loading.gguf import GGUFWeights
+from engine.loading.safetensors import Weights
+
+ENDS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<|eom_id|>")
+"""Tokens that end an answer wherever they are in a GGUF's vocabulary, as for llama.cpp."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """source: what to call the config by in messages."""
+
+    path: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        return read_json(self.path / "config.json")
+
+    @property
+    def source(self) -> str:
+        return f"{self.path.name}/config.json"
+
+    @property
+    def described(self) -> tuple[str, str]:
+        """Name and note."""
+        return described(self.path)
+
+    @property
+    def generation(self) -> dict[str, Any]:
+        """What the checkpoint says of generating, in the words of a generation_config.json."""
+        return read_optional(self.path / "generation_config.json")
+
+    def weights(self) -> Weights:
+        return Weights(self.path)
+
+    @property
+    def family(self) -> str:
+        """The model_type, empty where it is not said."""
+        named = self.config.get("model_type")
+        return named if isinstance(named, str) else ""
+
+    @property
+    def tokenizer(self) -> str:
+        """The kind of tokenizer beside the weights ("BPE", "Unigram", ...), empty where there is none.
+
+        Found by its pattern: parsing the vocabulary of a large one would hold up the window for a third of a second.
+        """
+        try:
+            found = TOKENIZER_HEAD.search((self.path / "tokenizer.json").read_bytes())
+            return found[1].decode() if found else "unknown"
+        except OSError:
+            return next((kind for name, kind in OLDER_TOKENIZERS.items() if (self.path / name).is_file()), "")
+
+    @property
+    def chat_template(self) -> bool:
+        settings = read_optional(self.path / "tokenizer_config.json")
+        return "chat_template" in settings or (self.path / "chat_template.jinja").is_file()
+
+
+@dataclass(frozen=True)
+class GGUFFile:
+    """The same of a GGUF file, whose header is read once."""
+
+    path: Path
+
+    @cached_property
+    def header(self) -> GGUF:
+        return GGUF(self.path)
+
+    @cached_property
+    def _architecture(self) -> tuple[Architecture, dict[str, Any]]:
+        return architecture(self.header)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self._architecture[1]
+
+    @property
+    def source(self) -> str:
+        return self.path.name
+
+    @property
+    def described(self) -> tuple[str, str]:
+        note = self.header.metadata.get("general.description")
+        return self.path.stem, note if isinstance(note, str) else ""
+
+    @property
+    def generation(self) -> dict[str, Any]:
+        tokens = self.header.texts("tokenizer.ggml.tokens") if "tokenizer.ggml.tokens" in self.header.metadata else []
+        named = [self.header.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")]
+        return {"eos_token_id": [id for id in named if id is not None] + [tokens.index(t) for t in ENDS if t in tokens]}
+
+    def weights(self) -> GGUFWeights:
+        if not self.header.tensors:
+            raise BadModelFiles(
+                f"{self.path.name} holds only a vocabulary, no weights.", "It can be used to turn text into ids."
+            )
+        if self.header.take("split.count", int, 1) > 1:
+            raise UnsupportedModel(
+                f"{self.path.name} is one of several parts of a model, which Vitrine cannot join.",
+                "Join them with llama.cpp's gguf-split, or download the model in one file.",
+            )
+        return GGUFWeights(self.header, *self._architecture)
+
+    @property
+    def family(self) -> str:
+        """The model_type, or the architecture's name where that is not known here."""
+        named = self.header.metadata.get("general.architecture")
+        try:
+            return str(self.config["model_type"])
+        except EngineError:
+            return named if isinstance(named, str) else ""
+
+    @property
+    def tokenizer(self) -> str:
+        """The kind of tokenizer inside, empty where there is none."""
+        kind = self.header.metadata.get("tokenizer.ggml.model")
+        held = isinstance(self.header.metadata.get("tokenizer.ggml.tokens"), Strings)
+        return TOKENIZERS.get(str(kind), "unknown") if held else ""
+
+    @property
+    def chat_template(self) -> bool:
+        return "tokenizer.chat_template" in self.header.metadata
+
+
+Checkpoint = Folder | GGUFFile
+TOKENIZER_HEAD = re.compile(rb'"model"\s*:\s*\{\s*"type"\s*:\s*"(\w+)"')
+OLDER_TOKENIZERS = {
+    "tokenizer.model": "SentencePiece",
+    "spiece.model": "SentencePiece",
+    "merges.txt": "BPE",
+    "vocab.txt": "WordPiece",
+}
+TOKENIZERS = {"llama": "BPE", "gpt2": "BPE", "bert": "WordPiece", "t5": "Unigram"}
+
+
+def checkpoint(path: str) -> Checkpoint:
+    """What lies there; BadModelFiles where it is no model. A folder with one GGUF file stands for that file."""
+    place = Path(path).expanduser()
+    if place.suffix == ".gguf" and place.is_file():
+        return GGUFFile(place)
+    if place.is_dir() and not (place / "config.json").is_file():
+        files = sorted(place.glob("*.gguf"))
+        if len(files) == 1:
+            return GGUFFile(files[0])
+    return Folder(model_folder(path))

@@ -1,0 +1,102 @@
+"""The weights of a GGUF file: named as the checkpoint's parameters, dequantised one tensor at a time.
+
+The header was checked by engine/gguf.py; names and the arithmetic of the number formats are the `gguf` library's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import gguf
+
+from engine.errors import UnsupportedModel
+from engine.gguf import GGUF, TensorInfo
+from engine.loading.architectures import Architecture, Config
+from engine.loading.safetensors import PRECISIONS, Entry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from engine.models.base import LanguageModel
+
+KINDS = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
+"""The number formats that are read."""
+
+NOT_WEIGHTS = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
+"""Tensors that belong to the config."""
+
+
+class GGUFWeights:
+    """All tensors of a file by their names there, with the shapes of the parameters they are for."""
+
+    def __init__(self, file: GGUF, architecture: Architecture, config: Config) -> None:
+        self._file, self._architecture, self._config = file, architecture, config
+        self.entries: dict[str, Entry] = {}
+        for info in file.tensors.values():
+            if info.kind not in KINDS:
+                raise UnsupportedModel(
+                    f"{file.name} holds {info.name} as {info.kind}, which Vitrine cannot read yet.",
+                    f"These number formats can be read: {', '.join(KINDS)}.",
+                )
+            if info.name not in NOT_WEIGHTS:
+                precision = PRECISIONS[info.kind][0] if info.kind in PRECISIONS else info.kind
+                self.entries[info.name] = Entry(info.name, file.path, self._shape(info), precision, info.nbytes)
+
+    @property
+    def parameters(self) -> int:
+        return sum(math.prod(entry.shape) for entry in self.entries.values())
+
+    @property
+    def nbytes(self) -> int:
+        return sum(entry.nbytes for entry in self.entries.values())
+
+    @cached_property
+    def precision(self) -> str:
+        """The number format that most of the bytes are in: Vitrine's word for a plain one, GGUF's for another."""
+        sizes: dict[str, int] = {}
+        for entry in self.entries.values():
+            sizes[entry.precision] = sizes.get(entry.precision, 0) + entry.nbytes
+        return max(sizes, key=lambda precision: sizes[precision], default="")
+
+    def places(self, model: LanguageModel) -> dict[str, str | None]:
+        """Tensor name -> the model's parameter it belongs to; its own name where there is none."""
+        names = {value: key for key, value in gguf.MODEL_ARCH_NAMES.items()}
+        table = gguf.get_tensor_name_map(names[self._file.metadata["general.architecture"]], model.config.layers)
+        found: dict[str, str | None] = {name: name for name in self.entries}
+        for parameter, _ in model.named_parameters():
+            stem, _, suffix = parameter.rpartition(".")
+            for candidate in (stem, stem.partition(".")[2]):  # the library knows some families without their prefix
+                name = table.get_name(candidate)
+                if name is not None and f"{name}.{suffix}" in found:
+                    found[f"{name}.{suffix}"] = parameter
+                    break
+        return found
+
+    def read(self, names: list[str]) -> Iterator[tuple[Entry, Tensor]]:
+        """The tensors of these names in the file's order; quantised ones in float32, the others as they are."""
+        import torch
+
+        for name in sorted(names, key=lambda name: self._file.tensors[name].offset):
+            info = self._file.tensors[name]
+            raw = self._file.raw(name)
+            rows = self._architecture.rows(name, self._config)
+            if rows is not None and len(rows) == len(raw):
+                raw = raw[rows]
+            if info.kind in ("F32", "F16", "BF16"):
+                tensor = torch.from_numpy(raw).view(getattr(torch, TORCH_NAMES[info.kind]))
+            else:
+                tensor = torch.from_numpy(gguf.dequantize(raw, gguf.GGMLQuantizationType[info.kind]))
+            if name.endswith(self._architecture.transposed):
+                tensor = tensor.T
+            if self._architecture.plus_one and name.endswith("norm.weight"):
+                tensor = tensor - 1
+            yield self.entries[name], tensor
+
+    def _shape(self, info: TensorInfo) -> tuple[int, ...]:
+        return info.shape[::-1] if info.name.endswith(self._architecture.transposed) else info.shape
+
+
+TORCH_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
