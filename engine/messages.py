@@ -58,6 +58,8 @@ class Prompt:
     """What the model reads: exactly one of text (Complete), messages (Chat) or ids (taken as they are).
 
     answer_ids, or else answer_text: what the answer already begins with (Continue, or a token that was forced).
+    source: for an encoder-decoder, the text that its encoder reads; text, messages and ids are then left out, or hold
+    the target's beginning (text) or the whole target to score (text or ids).
     """
 
     text: str | None = None
@@ -65,6 +67,26 @@ class Prompt:
     ids: tuple[int, ...] | None = None
     answer_ids: tuple[int, ...] = ()
     answer_text: str = ""
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beam:
+    """One of the answers that a beam search holds; score: sum of log-probabilities over length ** length_penalty."""
+
+    ids: tuple[int, ...]
+    text: str
+    score: float
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Filler:
+    """One candidate for a mask."""
+
+    id: int
+    token: str
+    probability: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -258,6 +280,40 @@ class RenderTemplate(Command):
 
     messages: tuple[Message, ...]
     add_generation_prompt: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Fill(Command):
+    """Candidates for every mask in a text, best first (encoders with a masked-language head). -> Filled.
+
+    The mask is written as the tokenizer's own mask token, or as "[MASK]".
+    """
+
+    text: str
+    candidates: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Classify(Command):
+    """The labels of a sequence-classification head. -> Classified."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Embed(Command):
+    """Sentence vectors, pooled and normalised as the model's folder declares. -> Embedded."""
+
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NearestWords(Command):
+    """Pieces whose input embeddings lie nearest, by cosine, to the sum of `plus` minus that of `minus`. -> Nearest."""
+
+    plus: tuple[str, ...]
+    minus: tuple[str, ...] = ()
+    count: int = 10
 
 
 # --- commands to the files' thread --------------------------------------------------------------------------------
@@ -456,6 +512,44 @@ class Scored(Event):
     nll: float
     perplexity: float
     scored: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beams(Event):
+    """Latest wins. What a beam search holds at this step, best first."""
+
+    beams: tuple[Beam, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Filled(Event):
+    """For each mask, its position among the ids and its candidates, best first."""
+
+    ids: tuple[int, ...]
+    pieces: tuple[str, ...]
+    masks: tuple[tuple[int, tuple[Filler, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Classified(Event):
+    """Labels with their probabilities, best first."""
+
+    labels: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded(Event):
+    """vectors float32 [N, C]; similarities float32 [N, N], cosines."""
+
+    vectors: Floats
+    similarities: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest(Event):
+    """Pieces with their cosine, nearest first; those asked with are left out."""
+
+    words: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)

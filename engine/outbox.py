@@ -10,9 +10,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from engine.messages import AttentionRows, AttentionThumbnails, Event, Progress, Stats, TokenRecord, Tokens
+from engine.messages import AttentionRows, AttentionThumbnails, Beams, Event, Progress, Stats, TokenRecord, Tokens
 
-LATEST_WINS = (Progress, Stats, AttentionThumbnails)
+LATEST_WINS = (Progress, Stats, AttentionThumbnails, Beams)
 ROWS_BUDGET = 64 * 2**20
 
 

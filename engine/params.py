@@ -166,6 +166,14 @@ class SamplingParams(Params):
         512, 1, 32768, 1, label="Longest answer", group="Length", scale="log",
         help="The answer stops after this many tokens; Continue goes on from there.",
     )
+    beams: int = param(
+        1, 1, 8, 1, off=1, label="Beams", group="Beam search",
+        help="Keeps this many answers side by side and ends with the likeliest. It draws nothing, so the cutoffs rest.",
+    )
+    length_penalty: float = param(
+        1.0, 0.0, 2.0, 0.05, label="Length penalty", group="Beam search",
+        help="Beams are compared by their log-probability over length to this power: more favours longer answers.",
+    )
     seed: int = param(
         -1, -1, 2**31 - 1, 1, label="Seed", group="Other",
         help="The same seed, prompt and settings give the same answer. -1 takes a new seed each time.",

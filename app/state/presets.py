@@ -20,7 +20,7 @@ from engine import InvalidValue, ModelInfo, SamplingParams
 
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "presets"
 MODELS_OWN = "Model's own"
-KEPT = frozenset({"max_new_tokens", "penalty_window", "seed", "stop", "order"})
+KEPT = frozenset({"max_new_tokens", "penalty_window", "beams", "length_penalty", "seed", "stop", "order"})
 """Choosing a preset or Neutral leaves these as they are, unless the preset names them."""
 
 
