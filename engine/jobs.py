@@ -149,6 +149,7 @@ class ModelJobs:
         ids = [*prompt_ids, *answer_ids]
         context = Context.fresh(bench.decoder, command.capture)
         check_prompt(ids, bench.decoder)
+        context.prepare(len(ids))
         yield from _events_of(read(run.id, context, ids, checker(lambda: run.cancelled)))
         return None
 

@@ -42,19 +42,30 @@ class Settings:
 
 @dataclass(slots=True)
 class Context:
-    """What a model has read: its cache, the ids that lie in it, and the tap that watched."""
+    """What a model has read: its cache, the ids that lie in it, and the tap that watched.
+
+    reach: the length of the text that they are the beginning of.
+    """
 
     model: Decoder
     cache: KVCache
     tap: Tap
     ids: list[int] = field(default_factory=list)
+    reach: int = 0
 
     @classmethod
     def fresh(cls, model: Decoder, capture: CaptureParams) -> Context:
         return cls(model, KVCache.for_model(model), Tap(capture, model.config.layers))
 
+    def prepare(self, length: int) -> None:
+        """Make ready for a text of that length: what was read is dropped where the model would read it otherwise."""
+        if self.model.is_far(length) != self.model.is_far(self.reach):
+            self.truncate(0)
+        self.reach = length
+
     def keep(self, ids: Sequence[int]) -> int:
         """Drop what is not a prefix of ids, and its last id too, whose logits are needed; returns what is left."""
+        self.prepare(len(ids))
         same = 0
         for mine, theirs in zip(self.ids, ids[:-1]):
             if mine != theirs:
@@ -77,7 +88,7 @@ class Context:
         self.tap.begin(len(self.ids))
         rows = torch.tensor([list(ids)], device=self.cache.device)
         try:
-            logits = self.model(rows, self.cache, self.tap if self.tap.wanted else None, check, last=last)
+            logits = self.model(rows, self.cache, self.tap if self.tap.wanted else None, check, last, self.reach)
         except BaseException:
             self.truncate(len(self.ids))
             raise
@@ -96,9 +107,7 @@ def checker(cancelled: Callable[[], bool]) -> Callable[[], None]:
     return check
 
 
-def read(
-    run: int, context: Context, ids: Sequence[int], check: Callable[[], None]
-) -> Generator[Event, None, Tensor]:
+def read(run: int, context: Context, ids: Sequence[int], check: Callable[[], None]) -> Generator[Event, None, Tensor]:
     """Read ids into the context in chunks; yields Progress and captures, returns the last logits, float32 [V]."""
     logits = torch.empty(0)
     begun = len(context.ids)
@@ -183,7 +192,11 @@ def generate(
                 break
             check()
             context.tap.params = settings.capture
-            logits = context.feed([token], check)
+            context.prepare(len(ids))
+            if context.ids:
+                logits = context.feed([token], check)
+            else:
+                logits = yield from read(run, context, ids, check)
             history = torch.cat((history, torch.tensor([[token]], device=history.device)), 1)
             yield from context.tap.events(run)
     except Cancelled:

@@ -35,6 +35,7 @@ def score(run: int, model: Decoder, tokenizer: Tokenizer, ids: Sequence[int], ch
     while len(logprobs) < len(ids):
         context = Context.fresh(model, CaptureParams(candidates=0))
         window = ids[start : start + size]
+        context.prepare(len(window))
         for at in range(0, len(window), CHUNK):
             yield Progress(run, "Scoring", start + at, len(ids))
             rows = context.feed(window[at : at + CHUNK], check, last=False)

@@ -34,6 +34,7 @@ FAMILIES: dict[str, str] = {
     "marian": "engine.models.marian",
     "blenderbot": "engine.models.blenderbot",
     "blenderbot-small": "engine.models.blenderbot_small",
+    "phi3": "engine.models.phi3",
 }
 
 

@@ -117,9 +117,13 @@ class LanguageModel(nn.Module):
 
 
 class Decoder(LanguageModel):
-    """Base of the decoder families. A family gives `embed`, `positions`, `blocks` and `head`."""
+    """Base of the decoder families. A family gives `embed`, `positions`, `blocks` and `head`.
+
+    boundary: a text longer than this is read with other positions from its first token on; None for most families.
+    """
 
     kind = "decoder"
+    boundary: int | None = None
 
     def embed(self, ids: Tensor, start: int) -> Tensor:
         """Ids [B, T] at positions start, start + 1, ... to [B, T, C]."""
@@ -129,9 +133,17 @@ class Decoder(LanguageModel):
         """What every block needs to know of x's positions, computed once a pass and handed to each."""
         raise NotImplementedError
 
+    def far_positions(self, start: int, x: Tensor) -> object:
+        """The same for a text that is longer than the boundary."""
+        raise NotImplementedError
+
     def blocks(self) -> Iterable[nn.Module]:
         """In order; each is called with (x, positions, mask, remember, tap) and returns the new x."""
         raise NotImplementedError
+
+    def is_far(self, length: int) -> bool:
+        """Whether a text of that length is read with far_positions."""
+        return self.boundary is not None and length > self.boundary
 
     def window(self, layer: int) -> int | None:
         """How many positions a layer sees, the query's own included; None is all."""
@@ -148,17 +160,22 @@ class Decoder(LanguageModel):
         tap: Tap | None = None,
         check: Callable[[], None] | None = None,
         last: bool = False,
+        reach: int = 0,
     ) -> Tensor:
         """Logits, float32 [B, T, V], or [B, 1, V] if only the last position's are asked for; ids [B, T].
 
         The ids come after what the cache holds, and are added to it. check is called before every block and may raise
-        (Cancelled): the cache then counts nothing of this pass.
+        (Cancelled): the cache then counts nothing of this pass. reach: how long the text will be, where it is read in
+        parts; parts of a text beyond the boundary have to know it from the first one on.
         """
         T = ids.shape[1]
         start = cache.length if cache is not None else 0
         _check_length(start + T, self.config)
+        far = self.is_far(max(start + T, reach))
+        if start and far != self.is_far(max(start, reach)):
+            raise ValueError(f"the cache was not filled for a text beyond {self.boundary}")
         x = self.embed(ids, start)
-        positions = self.positions(start, x)
+        positions = self.far_positions(start, x) if far else self.positions(start, x)
         masks: dict[int | None, Mask] = {}
         for index, block in enumerate(self.blocks()):
             if check is not None:

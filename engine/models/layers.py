@@ -154,7 +154,8 @@ def alibi(penalties: Tensor, T: int, like: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class RotaryConfig:
-    """Rotary positions. kind: default, linear (all wavelengths times factor), llama3 or yarn (only the long ones).
+    """Rotary positions. kind: default, linear (all wavelengths times factor), llama3 or yarn (only the long ones), or
+    factors (each wavelength times its own).
 
     low, high: for llama3 and yarn, how often the longest wavelength that is scaled in part, and the shortest, fit into
     original, the context of the training before. scale: what cosines and sines are multiplied by. truncate: for yarn,
@@ -170,6 +171,7 @@ class RotaryConfig:
     scale: float = 1.0
     truncate: bool = True
     fraction: float = 1.0
+    factors: tuple[float, ...] = ()
 
     def frequencies(self, D: int) -> Tensor:
         """Radians a position for each pair of the D channels that are turned, float32 [D / 2]."""
@@ -178,6 +180,8 @@ class RotaryConfig:
             return plain
         if self.kind == "linear":
             return plain / self.factor
+        if self.kind == "factors":
+            return plain / torch.tensor(self.factors)
         if self.kind == "yarn":
             blend = self._yarn_blend(D)
         else:

@@ -30,6 +30,12 @@ SIZES: dict[str, Any] = {
 GROUPED = {"num_attention_heads": 6, "num_key_value_heads": 2}
 WINDOW = {"sliding_window": 11}
 LATE_WINDOW = {**WINDOW, "use_sliding_window": True, "max_window_layers": 1}
+PHI = {"hidden_size": 48, "resid_pdrop": 0.1, "embd_pdrop": 0.1}
+LONGROPE = {
+    "rope_type": "longrope",
+    "short_factor": [1.0, 1.1, 1.3, 1.6, 2.0, 2.5, 3.1, 3.8],
+    "long_factor": [1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0],
+}
 MOE = {"num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 17}
 YARN = {"rope_type": "yarn", "rope_theta": 300.0, "factor": 4.0, "original_max_position_embeddings": 24}
 
@@ -106,6 +112,12 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "qwen3_moe, the first dense": ("qwen3_moe", {**MOE, "mlp_only_layers": [0]}),
+    "phi3": ("phi3", {**PHI, **WINDOW}),
+    "phi3, a part of each head": (
+        "phi3",
+        {**PHI, **GROUPED, "rope_parameters": {"rope_theta": 300.0, "partial_rotary_factor": 0.75}},
+    ),
+    "phi3, longrope, short": ("phi3", {**PHI, "rope_parameters": LONGROPE, "original_max_position_embeddings": 64}),
 }
 
 
