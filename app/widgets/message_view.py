@@ -18,12 +18,14 @@ from PySide6.QtGui import (
     QPaintEvent,
     QResizeEvent,
     QTextBlockFormat,
+    QTextCursor,
 )
 from PySide6.QtWidgets import (
     QApplication,
     QFrame,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QPlainTextEdit,
     QPushButton,
     QSizePolicy,
@@ -37,6 +39,7 @@ from app.widgets.flowing import FlowingText
 from app.widgets.ink import Ink
 from app.widgets.markdown import MarkdownDocument
 from app.widgets.named import named, quiet_button
+from app.widgets.plain_text import plain
 from app.widgets.token_strip import TokenStrip
 from engine import StoredMessage, TokenRecord
 
@@ -53,6 +56,7 @@ ACTIONS = (  # name, icon, words, roles it is for
     ("continue", "play", "Continue", ("assistant",)),
     ("tokens", "text-cursor-input", "Tokens", ("assistant",)),
     ("delete", "trash-2", "Delete", ("user", "assistant")),
+    ("more", "ellipsis", "More", ("assistant",)),
 )
 MARGIN = 12  # beside the text, where the mark of the keyboard's focus stands
 BUBBLE = 0.85  # the widest a person's turn gets, of the column
@@ -71,6 +75,8 @@ class MessageView(QFrame):
         self._ink = ink
         self._busy = False
         self._natural_width = 0
+        self._shown = message.text  # what is drawn, also while it grows
+        self._as_source = False
         self._answer = message.role == "assistant"
         self.strip: TokenStrip | None = None
         self._editor: QWidget | None = None
@@ -115,14 +121,19 @@ class MessageView(QFrame):
 
     def append(self, text: str) -> None:
         """Text that was just written."""
-        if self._markdown is not None:
+        self._shown += text
+        if self._markdown is not None and not self._as_source:
             self._markdown.append(text)
+        else:
+            cursor = QTextCursor(self.text.document())
+            cursor.movePosition(QTextCursor.MoveOperation.End)
+            cursor.insertText(text, self._ink.code_format())
 
     def update_message(self, message: StoredMessage) -> None:
         """The message as it is now; drawn again only where its text is another."""
-        drawn = self.message.text
         self.message = message
-        if message.text != drawn and message.text != self._shown_text():
+        if message.text != self._shown:
+            self._shown = message.text
             self._draw()
         self._show_state()
 
@@ -167,6 +178,13 @@ class MessageView(QFrame):
             self.strip = None
         self.text.show()
 
+    def show_source(self, on: bool) -> None:
+        """The answer as the model wrote it, marks and all, or drawn."""
+        self._as_source = on
+        if self.strip is not None:
+            self.asked.emit("tokens", self.message.id)  # back from them
+        self._draw()
+
     def copy_last_code(self) -> bool:
         """Put the last code block on the clipboard; False where there is none."""
         if self._markdown is None or not self._markdown.codes:
@@ -174,19 +192,17 @@ class MessageView(QFrame):
         QGuiApplication.clipboard().setText(self._markdown.codes[-1])
         return True
 
-    def _shown_text(self) -> str:
-        return self._markdown.source if self._markdown is not None else self.text.toPlainText()
-
     def _draw(self) -> None:
-        if self._markdown is not None:
-            self._markdown.set(self.message.text, self._ink)
+        if self._markdown is not None and not self._as_source:
+            self._markdown.set(self._shown, self._ink)
         else:
             self.text.document().setPlainText("")
             cursor = self.text.textCursor()
             form = QTextBlockFormat()
             form.setLineHeight(self._ink.line_height, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
             cursor.setBlockFormat(form)
-            cursor.insertText(self.message.text, self._ink.text_format())
+            ink = self._ink.code_format() if self._as_source else self._ink.text_format()
+            cursor.insertText(self._shown, ink)
             document = self.text.document().clone()
             document.setTextWidth(-1)
             self._natural_width = int(document.idealWidth()) + 30
@@ -246,14 +262,30 @@ class MessageView(QFrame):
         return box
 
     def _on_action(self) -> None:
-        sender: QObject = self.sender()
+        sender = self.sender()
+        assert isinstance(sender, QToolButton)
         name = str(sender.property("action"))
         if name == "copy":
             QGuiApplication.clipboard().setText(self.message.text)
         elif name == "edit":
             self.start_edit()
+        elif name == "more":
+            self.more_menu().popup(sender.mapToGlobal(sender.rect().bottomLeft()))
         else:
             self.asked.emit(name, self.message.id)
+
+    def more_menu(self) -> QMenu:
+        """What is wanted less often; it goes when it closes."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        clipboard = QGuiApplication.clipboard()
+        menu.addAction("Copy as plain text", lambda: clipboard.setText(plain(self._shown)))
+        menu.addAction("Copy as Markdown", lambda: clipboard.setText(self._shown))
+        menu.addSeparator()
+        source = menu.addAction("Show as Markdown", lambda: self.show_source(not self._as_source))
+        source.setCheckable(True)
+        source.setChecked(self._as_source)
+        return menu
 
     def show_actions(self) -> None:
         """On hover and on focus; the space is always kept, so nothing moves."""
@@ -267,7 +299,7 @@ class MessageView(QFrame):
         if self._actions is not None:
             self._actions.setVisible(wanted)
             for button in self._actions.findChildren(QToolButton):
-                button.setEnabled(not self._busy or button.property("action") in ("copy", "tokens"))
+                button.setEnabled(not self._busy or button.property("action") in ("copy", "tokens", "more"))
 
     def _on_link(self, url: QUrl) -> None:
         if url.scheme() == "copy" and self._markdown is not None:

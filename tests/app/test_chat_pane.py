@@ -158,6 +158,27 @@ def test_copy_gives_the_markdown_and_the_last_code(pane: Pane, fake: FakeEngine,
     assert QGuiApplication.clipboard().text() == "x = 1"
 
 
+def test_an_answer_is_shown_as_written_and_copied_with_and_without_its_marks(
+    pane: Pane, fake: FakeEngine, qtbot: QtBot
+) -> None:
+    key = ask(pane, fake, qtbot, "Hi", "See **this**:\n\n- one\n- `two`\n")
+    view = pane.transcript.view(key)
+    assert view is not None
+    choices = {action.text(): action for action in view.more_menu().actions()}
+    choices["Copy as plain text"].trigger()
+    assert QGuiApplication.clipboard().text() == "See this:\n\n- one\n- two"
+    choices["Copy as Markdown"].trigger()
+    assert QGuiApplication.clipboard().text() == "See **this**:\n\n- one\n- `two`\n"
+    assert "**" not in view.text.toPlainText()
+    choices["Show as Markdown"].trigger()
+    assert view.text.toPlainText() == "See **this**:\n\n- one\n- `two`\n"
+    pane._talk.go_on(key)
+    play(fake, "**More**")
+    qtbot.waitUntil(lambda: view.text.toPlainText().endswith("\n**More**"))
+    next(action for action in view.more_menu().actions() if action.isChecked()).trigger()
+    assert "**" not in view.text.toPlainText() and "More" in view.text.toPlainText()
+
+
 def test_complete_mode_shows_one_text_that_the_model_continues(pane: Pane, fake: FakeEngine, qtbot: QtBot) -> None:
     pane.header.complete_button.click()
     assert pane._pages.currentWidget() is pane.text
