@@ -1,0 +1,127 @@
+"""How much memory a large checkpoint takes while it loads, and how it comes and stops.
+
+    PYTHONPATH=. python tests/bench/load.py [--gigabytes 2]
+
+Writes a random Llama checkpoint of that size in shards, loads it in a fresh process as it is and widened to fp32 (half
+the size), and samples the process' anonymous memory (RssAnon; mapped files are not counted) every few milliseconds. The
+goal: the peak stays below the size in memory plus a tenth. Also: how often progress came, and how long a cancel took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+WIDTH, HIDDEN, VOCABULARY = 2048, 5632, 32000
+
+
+def write(folder: Path, size: int) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    layer = 4 * WIDTH * WIDTH + 3 * WIDTH * HIDDEN
+    layers = max(1, round((size / 2 - 2 * VOCABULARY * WIDTH) / layer))
+    config = {
+        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": WIDTH, "vocab_size": VOCABULARY,
+        "intermediate_size": HIDDEN, "num_hidden_layers": layers, "num_attention_heads": 32, "torch_dtype": "bfloat16",
+        "tie_word_embeddings": False, "max_position_embeddings": 2048,
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+
+    def some(*shape: int) -> torch.Tensor:
+        return (torch.rand(shape) * 0.02).bfloat16()
+
+    index: dict[str, str] = {}
+
+    def shard(name: str, tensors: dict[str, torch.Tensor]) -> None:
+        save_file(tensors, folder / name)
+        index.update(dict.fromkeys(tensors, name))
+
+    ends = {"model.embed_tokens.weight": some(VOCABULARY, WIDTH), "lm_head.weight": some(VOCABULARY, WIDTH)}
+    shard("ends.safetensors", {**ends, "model.norm.weight": torch.ones(WIDTH).bfloat16()})
+    for i in range(layers):
+        mlp = {"gate": (HIDDEN, WIDTH), "up": (HIDDEN, WIDTH), "down": (WIDTH, HIDDEN)}
+        tensors = {f"model.layers.{i}.self_attn.{n}_proj.weight": some(WIDTH, WIDTH) for n in "qkvo"}
+        tensors |= {f"model.layers.{i}.mlp.{n}_proj.weight": some(*shape) for n, shape in mlp.items()}
+        for norm in ("input_layernorm", "post_attention_layernorm"):
+            tensors[f"model.layers.{i}.{norm}.weight"] = torch.ones(WIDTH).bfloat16()
+        shard(f"layer-{i}.safetensors", tensors)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+
+
+def anonymous() -> int:
+    """Bytes of this process' anonymous memory."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) * 1024
+    raise OSError("this system does not tell RssAnon")
+
+
+def measure(folder: str, precision: str) -> None:
+    from engine.loading import load
+    from engine.params import LoadParams
+
+    peak, before, over = [0], anonymous(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.003):
+            peak[0] = max(peak[0], anonymous())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    began = time.perf_counter()
+    steps = load(folder, LoadParams(precision=precision, threads=1, device="cpu"))
+    gaps, last = [], began
+    try:
+        while True:
+            next(steps)
+            now = time.perf_counter()
+            gaps.append(now - last)
+            last = now
+    except StopIteration as end:
+        loaded = end.value
+    seconds = time.perf_counter() - began
+    over.set()
+    watcher.join()
+    steps = load(folder, LoadParams(precision=precision, threads=1, device="cpu"), lambda: stop)
+    stop = False
+    for _ in range(len(gaps) // 2):
+        next(steps)
+    stop, asked = True, time.perf_counter()
+    try:
+        next(steps)
+    except BaseException as error:
+        cancelled = type(error).__name__
+    size = loaded.bytes_in_memory
+    result = {
+        "precision": precision, "size_in_memory_mb": round(size / 1e6), "before_mb": round(before / 1e6),
+        "peak_anonymous_mb": round(peak[0] / 1e6), "peak_over_size": round(peak[0] / size, 3),
+        "seconds": round(seconds, 2), "steps": len(gaps), "longest_step_ms": round(1000 * max(gaps)),
+        "cancel_ms": round(1000 * (time.perf_counter() - asked)), "cancelled_with": cancelled,
+    }  # fmt: skip
+    print(json.dumps(result), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gigabytes", type=float, default=2.0)
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        measure(*given.child)
+        return
+    for precision, share in (("auto", 1.0), ("fp32", 0.5)):
+        with tempfile.TemporaryDirectory() as folder:
+            write(Path(folder), round(given.gigabytes * 1e9 * share))
+            subprocess.run([sys.executable, __file__, "--child", folder, precision], check=True, cwd=ROOT)
+
+
+if __name__ == "__main__":
+    main()
