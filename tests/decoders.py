@@ -19,10 +19,11 @@ TOLERANCE = {"atol": 1e-4, "rtol": 0.0}
 
 
 class Pair(NamedTuple):
-    """A model here and the same in transformers."""
+    """A model here and the same in transformers, and the folder of both."""
 
     ours: Decoder
     theirs: Any
+    folder: Path
 
 
 class Everything:
@@ -45,7 +46,7 @@ def written(folder: Path, config: Any, attention: str = "eager") -> Pair:
         if weight.ndim == 1:
             torch.nn.init.normal_(weight, float("norm" in name or ".ln_" in name) * name.endswith("weight"), 0.3)
     theirs.save_pretrained(folder)
-    return Pair(loaded(folder).model, theirs)
+    return Pair(loaded(folder).model, theirs, folder)
 
 
 def ids_of(model: Decoder, count: int, batch: int = 1) -> torch.Tensor:

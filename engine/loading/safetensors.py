@@ -26,6 +26,9 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PRECISIONS = {"F32": ("fp32", 4), "F16": ("fp16", 2), "BF16": ("bf16", 2)}
 """The number formats read from disk: Vitrine's word and bytes a number."""
 
+BESIDE = ("BOOL", "U8", "I64")
+"""Formats of the masks and position numbers that older files hold beside the weights. No weight is in one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -44,11 +47,12 @@ class Weights:
     def __init__(self, folder: Path) -> None:
         self.files = _files(folder)
         self.entries: dict[str, Entry] = {}
+        self._beside: dict[str, Entry] = {}
         for file in self.files:
             for entry in _entries(file):
-                if entry.name in self.entries:
+                if entry.name in self.entries or entry.name in self._beside:
                     raise BadModelFiles(f"{folder.name} holds {entry.name} twice, in two files.", DOWNLOAD_AGAIN)
-                self.entries[entry.name] = entry
+                (self._beside if entry.precision in BESIDE else self.entries)[entry.name] = entry
         if not self.entries:
             raise BadModelFiles(f"{folder.name}/{SINGLE} holds no weights.", DOWNLOAD_AGAIN)
 
@@ -69,7 +73,13 @@ class Weights:
         return max(sizes, key=lambda precision: sizes[precision])
 
     def places(self, model: LanguageModel) -> dict[str, str | None]:
-        """Tensor name -> the model's parameter it belongs to, None for one that is not needed."""
+        """Tensor name -> the model's parameter it belongs to, None for one that is not needed.
+
+        Raises UnsupportedModel where the model needs a tensor that is in no format of weights.
+        """
+        for entry in self._beside.values():
+            if model.rename(entry.name) is not None:
+                raise _unreadable(entry.file, entry.name, entry.precision)
         return {name: model.rename(name) for name in self.entries}
 
     def read(self, names: list[str]) -> Iterator[tuple[Entry, Tensor]]:
@@ -117,12 +127,9 @@ def _entries(file: Path) -> Iterator[Entry]:
         for name in tensors.keys():  # noqa: SIM118, not a mapping
             part = tensors.get_slice(name)
             shape, kind = tuple(part.get_shape()), part.get_dtype()
-            if kind not in PRECISIONS:
-                raise UnsupportedModel(
-                    f"{file.parent.name}/{file.name} holds {name} as {kind}, which Vitrine cannot read yet.",
-                    "Weights can be F32, F16 or BF16.",
-                )
-            precision, size = PRECISIONS[kind]
+            if kind not in PRECISIONS and kind not in BESIDE:
+                raise _unreadable(file, name, kind)
+            precision, size = PRECISIONS.get(kind, (kind, 0))
             yield Entry(name, file, shape, precision, size * math.prod(shape))
 
 
@@ -133,6 +140,13 @@ def _open(file: Path, framework: str) -> Any:
         raise _broken(file) from error
     except OSError as error:
         raise BadModelFiles(f"{file.parent.name}/{file.name} cannot be read: {error}.", "Check the file.") from error
+
+
+def _unreadable(file: Path, name: str, kind: str) -> UnsupportedModel:
+    return UnsupportedModel(
+        f"{file.parent.name}/{file.name} holds {name} as {kind}, which Vitrine cannot read yet.",
+        "Weights can be F32, F16 or BF16.",
+    )
 
 
 def _broken(file: Path) -> BadModelFiles:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from checkpoints import loaded
 from decoders import TOLERANCE, Everything, Pair, greedy, greedy_of, ids_of, in_chunks, written
 
 transformers = pytest.importorskip("transformers")
@@ -130,3 +131,14 @@ def test_what_the_tap_is_shown_token_by_token_is_the_rows_of_one_pass(pair: Pair
     in_chunks(pair.ours, ids, 1, rows)
     for ours, expected in zip(rows.shown[-pair.ours.config.layers :], whole.shown):
         torch.testing.assert_close(ours, expected[:, :, -1:], **TOLERANCE)
+
+
+@pytest.mark.parametrize(("precision", "most"), [("bf16", 0.05), ("fp16", 0.01)])
+def test_sixteen_bits_cost_little_in_one_pass_in_chunks_and_under_a_tap(
+    pair: Pair, precision: str, most: float
+) -> None:
+    ids = ids_of(pair.ours, 50)
+    exact = pair.ours(ids)
+    model = loaded(pair.folder, precision=precision).model
+    for logits in (model(ids), in_chunks(model, ids, 7), model(ids, tap=Everything())):
+        assert (logits - exact).std() < most * exact.std()

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from engine.errors import BadModelFiles, Cancelled, EngineError, UnsupportedModel
 from engine.loading import load, loader
+from engine.loading.catalog import inspect
 from engine.params import LoadParams
 
 WEIGHTS = "model.safetensors"
@@ -222,10 +223,20 @@ def test_a_wrong_shape_is_named_with_both(tmp_path: Path) -> None:
     refused(folder, BadModelFiles, "model.layers.0.mlp.up_proj.weight", "36 × 24", "37 × 24")
 
 
-def test_a_number_format_that_is_not_read_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("dtype", "name"), [(torch.int8, "I8"), (torch.uint8, "U8"), (torch.int64, "I64")])
+def test_a_number_format_that_is_not_read_is_named(tmp_path: Path, dtype: torch.dtype, name: str) -> None:
     folder = write_tiny(tmp_path / "tiny")
-    rewrite(folder, lambda weights: weights.update({"model.norm.weight": torch.ones(24, dtype=torch.int8)}))
-    refused(folder, UnsupportedModel, "model.norm.weight", "I8")
+    rewrite(folder, lambda weights: weights.update({"model.norm.weight": torch.ones(24, dtype=dtype)}))
+    refused(folder, UnsupportedModel, "model.norm.weight", name)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64])
+def test_a_mask_that_an_older_file_holds_is_passed_over(tmp_path: Path, dtype: torch.dtype) -> None:
+    folder = write_tiny(tmp_path / "tiny")
+    plain = loaded(folder)
+    rewrite(folder, lambda weights: weights.update({"model.rotary_emb.inv_freq": torch.ones(9, dtype=dtype)}))
+    assert loaded(folder).parameters == plain.parameters
+    assert inspect(str(folder)).parameters == plain.parameters
 
 
 def test_a_gpu_that_is_not_there_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
