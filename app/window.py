@@ -9,7 +9,7 @@ import importlib
 
 from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow, QSplitter, QWidget
+from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow, QMenu, QSplitter, QWidget
 
 from app import actions, frame_style, theme
 from app.panes import chat, chats, status
@@ -118,8 +118,10 @@ class Window(QMainWindow):
             action = self.docks[name].toggleViewAction()
             action.setText(title)
             action.setShortcut(f"Ctrl+{number}")
-            if view is not None:
+            if isinstance(view, QMenu):
                 view.insertAction(first, action)
+        if isinstance(view, QMenu):
+            view.insertSeparator(first)
 
     def reset_layout(self) -> None:
         self._steps_down = 0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QDockWidget, QFrame, QHBoxLayout, QLabel, QWidget
 
 from app import theme
 from app.widgets.named import named, quiet_button
 
 LEAST_WIDTH = 280  # pixels
+TORN_OFF = QPoint(-48, 32)
 
 
 class Dock(QDockWidget):
@@ -78,6 +79,8 @@ class TitleBar(QFrame):
 
     def _float(self) -> None:
         self._dock.setFloating(not self._dock.isFloating())
+        if self._dock.isFloating():  # Qt leaves it exactly where it was docked, as if nothing had happened
+            self._dock.move(self._dock.pos() + TORN_OFF)
 
     def _show_icons(self, *_: object) -> None:
         for button in self._buttons:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QTabBar
+from PySide6.QtWidgets import QTabBar, QToolButton
 from pytestqt.qtbot import QtBot
 
 from app import actions, errors, theme
@@ -95,6 +95,20 @@ def test_the_drawer_is_put_away_where_it_would_crowd_the_chat_and_comes_back(win
     window.resize(720, 600)
     qtbot.waitUntil(lambda: window.docks["sampling"].isVisible())
     assert window.docks["attention"].isHidden()
+
+
+def test_a_dock_torn_off_leaves_its_place_and_comes_back(window: Window, qtbot: QtBot) -> None:
+    dock = window.docks["sampling"]
+    docked = dock.mapToGlobal(dock.rect().topLeft())
+    tear = dock.findChild(QToolButton, "dock-panel-right")
+    assert tear is not None
+    tear.click()
+    assert dock.isFloating() and dock.pos() != docked
+    dock.close()
+    dock.toggleViewAction().trigger()
+    assert dock.isFloating() and dock.isVisible()
+    window.reset_layout()
+    qtbot.waitUntil(lambda: not dock.isFloating() and dock.width() == 380)
 
 
 def test_there_is_one_bar_of_tabs_for_each_group_of_docks(window: Window, qtbot: QtBot) -> None:
