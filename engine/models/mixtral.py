@@ -37,7 +37,7 @@ class Config(TrunkConfig):
         experts = reader.count("num_local_experts", 8)
         window = reader.count("sliding_window", most=LARGEST_CONTEXT) if reader.has("sliding_window") else None
         return cls(
-            **read_trunk(reader, "MixtralForCausalLM", epsilon=1e-5, context=131072),
+            **read_trunk(reader, "MixtralForCausalLM", epsilon=1e-5, context=131072, theta=1000000.0),
             window=window,
             experts=experts,
             chosen=read_chosen(reader, experts, 2),
