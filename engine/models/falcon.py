@@ -11,7 +11,6 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder, read_rotary
 from engine.models.layers import (
@@ -26,6 +25,7 @@ from engine.models.layers import (
     alibi_slopes,
     attend,
     fused_heads,
+    vocabulary_scores,
 )
 
 
@@ -198,11 +198,7 @@ class Model(Decoder):
         return self.transformer.h
 
     def head(self, x: Tensor) -> Tensor:
-        x = self.transformer.ln_f(x)
-        if self.lm_head is None:
-            return functional.linear(x, self.transformer.word_embeddings.weight)
-        logits: Tensor = self.lm_head(x)
-        return logits
+        return vocabulary_scores(self.transformer.ln_f(x), self.lm_head, self.transformer.word_embeddings)
 
     def rename(self, name: str) -> str | None:
         if name.endswith(".rotary_emb.inv_freq"):  # computed from the config

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder
-from engine.models.layers import ACTIVATIONS, Conv1D, LayerTap, Mask, attention
+from engine.models.layers import ACTIVATIONS, Conv1D, LayerTap, Mask, attend, heads, vocabulary_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +35,12 @@ class Config:
     def read(cls, reader: Reader) -> Self:
         plain_decoder(reader, "GPT2LMHeadModel")
         width = reader.count(reader.named("n_embd", "hidden_size"), 768)
-        heads = reader.count(reader.named("n_head", "num_attention_heads"), 12)
+        count = reader.count(reader.named("n_head", "num_attention_heads"), 12)
         return cls(
             layers=reader.count(reader.named("n_layer", "num_hidden_layers"), 12, most=1024),
-            heads=heads,
-            kv_heads=heads,
-            head_dim=heads_of(reader, width, heads),
+            heads=count,
+            kv_heads=count,
+            head_dim=heads_of(reader, width, count),
             width=width,
             hidden=reader.count("n_inner", 4 * width),
             vocabulary=reader.count("vocab_size", 50257, most=2**24),
@@ -65,11 +64,8 @@ class Attention(nn.Module):
         self.c_proj = Conv1D(config.width, config.width)
 
     def forward(self, x: Tensor, mask: Mask, remember: Remember, tap: LayerTap | None) -> Tensor:
-        B, T, C = x.shape
-        q, k, v = (part.view(B, T, -1, self._D).transpose(1, 2) for part in self.c_attn(x).split(C, -1))
-        k, v = remember(k, v)  # [B, H, S, D]
-        y = attention(q, k, v, mask, self._scale, tap)
-        result: Tensor = self.c_proj(y.transpose(1, 2).reshape(B, T, C))
+        q, k, v = (heads(part, self._D) for part in self.c_attn(x).chunk(3, -1))
+        result: Tensor = self.c_proj(attend(q, k, v, None, mask, remember, self._scale, tap))
         return result
 
 
@@ -130,11 +126,7 @@ class Model(Decoder):
         return self.transformer.h
 
     def head(self, x: Tensor) -> Tensor:
-        x = self.transformer.ln_f(x)
-        if self.lm_head is None:
-            return functional.linear(x, self.transformer.wte.weight)
-        logits: Tensor = self.lm_head(x)
-        return logits
+        return vocabulary_scores(self.transformer.ln_f(x), self.lm_head, self.transformer.wte)
 
     def rename(self, name: str) -> str | None:
         if name.endswith((".attn.bias", ".attn.masked_bias")):  # causal masks, which older files carry

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder
-from engine.models.layers import ACTIVATIONS, LayerTap, Mask, attend, heads
+from engine.models.layers import ACTIVATIONS, LayerTap, Mask, attend, heads, vocabulary_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +154,7 @@ class Model(Decoder):
         return self.config.windows[layer]
 
     def head(self, x: Tensor) -> Tensor:
-        x = self.transformer.ln_f(x)
-        if self.lm_head is None:
-            return functional.linear(x, self.transformer.wte.weight)
-        logits: Tensor = self.lm_head(x)
-        return logits
+        return vocabulary_scores(self.transformer.ln_f(x), self.lm_head, self.transformer.wte)
 
     def rename(self, name: str) -> str | None:
         if name.endswith((".attention.bias", ".attention.masked_bias")):  # causal masks, which older files carry

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder, read_rotary
 from engine.models.layers import (
@@ -24,6 +23,7 @@ from engine.models.layers import (
     Table,
     attend,
     fused_heads,
+    vocabulary_scores,
 )
 
 
@@ -154,11 +154,7 @@ class Model(Decoder):
         return self.gpt_neox.layers
 
     def head(self, x: Tensor) -> Tensor:
-        x = self.gpt_neox.final_layer_norm(x)
-        if self.embed_out is None:
-            return functional.linear(x, self.gpt_neox.embed_in.weight)
-        logits: Tensor = self.embed_out(x)
-        return logits
+        return vocabulary_scores(self.gpt_neox.final_layer_norm(x), self.embed_out, self.gpt_neox.embed_in)
 
     def rename(self, name: str) -> str | None:
         if name.endswith((".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq")):

@@ -147,9 +147,9 @@ def alibi(penalties: Tensor, T: int, like: Tensor) -> Tensor:
     own, which changes no softmax and keeps the near keys exact in 16 bits.
     """
     S = penalties.shape[1]
+    penalties = penalties.to(like.device)
     bias = penalties[:, None] - penalties[:, S - T :, None]
-    bias = bias.masked_fill(~causal_mask(T, S, bias.device), -math.inf)
-    return bias[None].to(like.device, like.dtype)
+    return bias.masked_fill_(~causal_mask(T, S, bias.device), -math.inf)[None].to(like.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +359,14 @@ class Conv1D(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.linear(x, self.weight.t(), self.bias)
+
+
+def vocabulary_scores(x: Tensor, head: nn.Linear | None, embeddings: nn.Embedding) -> Tensor:
+    """[B, T, C] to logits [B, T, V]: by the head, or where it is tied to them, by the embeddings."""
+    if head is None:
+        return functional.linear(x, embeddings.weight)
+    logits: Tensor = head(x)
+    return logits
 
 
 def fused_heads(qkv: Tensor, K: int, D: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder
-from engine.models.layers import ACTIVATIONS, LayerTap, Mask, attend, heads
+from engine.models.layers import ACTIVATIONS, LayerTap, Mask, attend, heads, vocabulary_scores
 
 OFFSET = 2
 """Rows of the position table before that of the first position."""
@@ -157,10 +156,7 @@ class Model(Decoder):
 
     def head(self, x: Tensor) -> Tensor:
         x = self.trunk.project_out(self.trunk.final_layer_norm(x))
-        if self.lm_head is None:
-            return functional.linear(x, self.trunk.embed_tokens.weight)
-        logits: Tensor = self.lm_head(x)
-        return logits
+        return vocabulary_scores(x, self.lm_head, self.trunk.embed_tokens)
 
     def rename(self, name: str) -> str | None:
         if name == "lm_head.weight":

@@ -10,6 +10,8 @@ import torch
 from checkpoints import loaded
 from decoders import TOLERANCE, Everything, Pair, greedy, greedy_of, ids_of, in_chunks, written
 
+from engine.decoding.cache import KVCache
+
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity
 
@@ -114,6 +116,15 @@ def test_reading_through_a_cache_in_chunks_gives_the_logits_of_one_pass(pair: Pa
     whole = pair.ours(ids)
     for size in (1, 7, 50):
         torch.testing.assert_close(in_chunks(pair.ours, ids, size), whole, **TOLERANCE)
+
+
+def test_cut_back_and_grown_again_is_as_good_as_fresh(pair: Pair) -> None:
+    ids, other = ids_of(pair.ours, 50), ids_of(pair.ours, 33)
+    cache = KVCache.for_model(pair.ours)
+    pair.ours(ids, cache)
+    cache.truncate(20)
+    grown = pair.ours(other, cache)
+    torch.testing.assert_close(grown, pair.ours(torch.cat((ids[:, :20], other), 1))[:, 20:], **TOLERANCE)
 
 
 def test_what_the_tap_is_shown_is_the_attention_of_transformers_and_changes_no_logits(pair: Pair) -> None:
