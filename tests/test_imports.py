@@ -121,7 +121,7 @@ def engine_complaint(importer: str, target: str) -> str | None:
         return f"{above} does not stand above {below}"
     if above == below == "models":
         family = importer.removeprefix("engine.models.")
-        helpers = {"engine.models.base", "engine.models.layers", "engine.models.trunk", "engine.models.seq2seq"}
+        helpers = {f"engine.models.{name}" for name in ("base", "layers", "trunk", "seq2seq", "encoder")}
         if family not in ("engine.models", "base", "layers", "reader") and target not in helpers:
             return "a family file imports base, layers and trunk only"
     return None

@@ -78,8 +78,10 @@ def load(
         place(model, names[entry.name], tensor, precision, device)
         done += entry.nbytes
         yield "Loading weights", done, total
-    for name in model.optional.keys() - names.values():
-        if other := model.optional[name]:
+    for name, other in model.optional.items():
+        if name in names.values():
+            continue
+        if other:
             owner, _, leaf = name.rpartition(".")
             setattr(model.get_submodule(owner), leaf, model.get_parameter(other))
         else:

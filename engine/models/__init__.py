@@ -34,6 +34,10 @@ FAMILIES: dict[str, str] = {
     "marian": "engine.models.marian",
     "blenderbot": "engine.models.blenderbot",
     "blenderbot-small": "engine.models.blenderbot_small",
+    "bert": "engine.models.bert",
+    "roberta": "engine.models.roberta",
+    "distilbert": "engine.models.distilbert",
+    "modernbert": "engine.models.modernbert",
     "phi3": "engine.models.phi3",
 }
 
