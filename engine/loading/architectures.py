@@ -167,6 +167,19 @@ def _gemma3(keys: Keys) -> Config:
     return config | {"rope_parameters": _rope(keys, config["head_dim"], 1_000_000.0)}
 
 
+def _phi3(keys: Keys) -> Config:
+    config = _trunk(
+        keys,
+        "phi3",
+        sliding_window=keys.optional("attention.sliding_window") or None,
+        original_max_position_embeddings=keys.optional("rope.scaling.original_context_length"),
+    )
+    if keys.has("rope_factors_short.weight") and keys.has("rope_factors_long.weight"):
+        short, long = (keys.file.floats(f"rope_factors_{name}.weight").tolist() for name in ("short", "long"))
+        config["rope_parameters"] |= {"rope_type": "longrope", "short_factor": short, "long_factor": long}
+    return config
+
+
 def _gpt2(keys: Keys) -> Config:
     return {
         "model_type": "gpt2",
@@ -271,6 +284,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "qwen3": Architecture(_qwen3),
     "gemma2": Architecture(lambda keys: _gemma(keys, "gemma2", 46), plus_one=True),
     "gemma3": Architecture(_gemma3, plus_one=True),
+    "phi3": Architecture(_phi3),
     "gpt2": Architecture(
         _gpt2, transposed=("attn_qkv.weight", "attn_output.weight", "ffn_up.weight", "ffn_down.weight")
     ),

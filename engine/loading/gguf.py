@@ -83,8 +83,8 @@ class GGUFWeights:
             info = self._file.tensors[name]
             raw = self._file.raw(name)
             rows = self._architecture.rows(name, self._config)
-            if rows is not None and len(rows) == len(raw):
-                raw = raw[rows]
+            if rows is not None:  # a bias is one row of bytes
+                raw = raw.reshape(len(rows), -1)[rows].reshape(raw.shape)
             if info.kind in ("F32", "F16", "BF16"):
                 tensor = torch.from_numpy(raw).view(getattr(torch, TORCH_NAMES[info.kind]))
             else:

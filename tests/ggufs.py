@@ -1,0 +1,117 @@
+"""GGUF files of tiny random models, written as llama.cpp's converter writes those of real ones.
+
+What the converter changes is written out here once more, in its direction, so that undoing is compared with doing it.
+Source: llama.cpp's convert_hf_to_gguf.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import torch
+from gguf import GGMLQuantizationType, GGUFWriter
+
+NAMES = {"gpt_neox": "gptneox", "gemma3_text": "gemma3"}
+TRANSPOSED = ("attn_qkv.weight", "attn_output.weight", "ffn_up.weight", "ffn_down.weight")
+
+
+def write_gguf(path: Path, model: Any, kind: str = "F32", **extra: np.ndarray) -> Path:
+    """A transformers model as a GGUF file, its matrices in the number format kind; extra: tensors of the config.
+
+    The model's weights become what the file holds, so that both sides compute with the same numbers.
+    """
+    config = model.config
+    name, number = NAMES.get(config.model_type, config.model_type), GGMLQuantizationType[kind]
+    writer = GGUFWriter(path, name)
+    _describe(writer, config)
+    architecture = next(key for key, value in gguf.MODEL_ARCH_NAMES.items() if value == name)
+    table = gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
+    for key, array in extra.items():
+        writer.add_tensor(f"{key}.weight", array.astype(np.float32))
+    for key, weight in model.state_dict().items():
+        if key in ("lm_head.weight", "embed_out.weight") and config.tie_word_embeddings:
+            continue
+        stem, _, end = key.rpartition(".")
+        found = table.get_name(stem) or table.get_name(stem.partition(".")[2])
+        assert found, key
+        written = f"{found}.{end}"
+        transposed = name == "gpt2" and written.endswith(TRANSPOSED)
+        array = (weight.T if transposed else weight).contiguous().numpy()
+        if weight.ndim > 1:
+            array = gguf.quantize(array, number)
+            back = torch.from_numpy(np.array(gguf.dequantize(array, number)))
+            weight.copy_(back.T if transposed else back)
+        elif name.startswith("gemma") and written.endswith("norm.weight"):
+            array = array + 1
+        rows = _rows(name, written, len(array), config)
+        array = array if rows is None else array[rows]
+        writer.add_tensor(written, array, raw_dtype=number if weight.ndim > 1 else None)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def _rows(name: str, written: str, count: int, config: Any) -> np.ndarray | None:
+    """The order that the converter brings a tensor's rows into."""
+    H = config.num_attention_heads
+    if name == "llama" and (".attn_q." in written or ".attn_k." in written):
+        K = H if ".attn_q." in written else config.num_key_value_heads
+        return np.arange(count).reshape(K, 2, -1).swapaxes(1, 2).ravel()
+    if name in ("bloom", "gptneox") and ".attn_qkv." in written:
+        return np.arange(count).reshape(H, 3, -1).swapaxes(0, 1).ravel()
+    if name == "falcon" and ".attn_qkv." in written:
+        K = config.num_kv_heads if config.new_decoder_architecture else 1 if config.multi_query else H
+        order = np.arange(count).reshape(K, H // K + 2, -1)
+        return np.concatenate((order[:, :-2].ravel(), order[:, -2].ravel(), order[:, -1].ravel()))
+    return None
+
+
+def _describe(writer: GGUFWriter, config: Any) -> None:
+    """The config's values under GGUF's keys; a key is written where the converter of the family writes it."""
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    values = config.to_dict()
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_context_length(getattr(config, "max_position_embeddings", None) or 64)
+    hidden = values.get("intermediate_size") or values.get("n_inner") or values.get("ffn_hidden_size")
+    writer.add_feed_forward_length(hidden or 4 * config.hidden_size)
+    if values.get("rms_norm_eps"):
+        writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    else:
+        writer.add_layer_norm_eps(values.get("layer_norm_eps") or config.layer_norm_epsilon)
+    if config.model_type == "falcon":
+        grouped = config.num_kv_heads if config.new_decoder_architecture else config.num_attention_heads
+        writer.add_head_count_kv(1 if config.multi_query and not config.new_decoder_architecture else grouped)
+    elif values.get("num_key_value_heads"):
+        writer.add_head_count_kv(config.num_key_value_heads)
+    if config.model_type in ("llama", "qwen2", "qwen3", "gemma2", "gemma3_text"):
+        writer.add_key_length(head_dim)
+        writer.add_value_length(head_dim)
+    rope = values.get("rope_parameters") or {}
+    if config.model_type == "gemma3_text":
+        rope = rope["full_attention"]
+    if rope:
+        writer.add_rope_freq_base(rope["rope_theta"])
+        writer.add_rope_dimension_count(int(head_dim * rope.get("partial_rotary_factor", 1.0)))
+    if rope.get("rope_type") in ("linear", "yarn"):
+        writer.add_rope_scaling_type(gguf.RopeScalingType(rope["rope_type"]))
+        writer.add_rope_scaling_factor(rope["factor"])
+    if rope.get("rope_type") == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    if config.model_type == "phi3":
+        writer.add_rope_scaling_orig_ctx_len(config.original_max_position_embeddings)
+    for key, add in (
+        ("sliding_window", writer.add_sliding_window),
+        ("attn_logit_softcapping", writer.add_attn_logit_softcapping),
+        ("final_logit_softcapping", writer.add_final_logit_softcapping),
+        ("use_parallel_residual", writer.add_parallel_residual),
+    ):
+        if values.get(key) is not None and config.model_type != "qwen2":
+            add(values[key])
