@@ -23,6 +23,84 @@ NEOX = {
 OPT = {"num_hidden_layers": 2, "num_attention_heads": 3, "hidden_size": 12, "ffn_dim": 7, "vocab_size": 11}
 BLOOM = {"n_layer": 2, "n_head": 3, "hidden_size": 12, "vocab_size": 11}
 FALCON = {"num_hidden_layers": 2, "num_attention_heads": 6, "hidden_size": 12, "vocab_size": 11}
+# As released models have them, less what no forward pass reads; and how many weights follow, as they are known for.
+RELEASED: dict[str, tuple[dict[str, Any], int]] = {
+    "GPT-2": (
+        {
+            "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "activation_function": "gelu_new",
+            "n_ctx": 1024, "n_embd": 768, "n_head": 12, "n_layer": 12, "n_positions": 1024, "vocab_size": 50257,
+            "task_specific_params": {"text-generation": {"do_sample": True, "max_length": 50}},
+        },
+        124_439_808,
+    ),
+    "DistilGPT2": (
+        {
+            "model_type": "gpt2", "_num_labels": 1, "architectures": ["GPT2LMHeadModel"], "n_ctx": 1024,
+            "n_embd": 768, "n_head": 12, "n_layer": 6, "n_positions": 1024, "vocab_size": 50257,
+        },
+        81_912_576,
+    ),
+    "GPT-Neo 125M": (
+        {
+            "model_type": "gpt_neo", "architectures": ["GPTNeoForCausalLM"], "activation_function": "gelu_new",
+            "attention_layers": ["global", "local"] * 6, "attention_types": [[["global", "local"], 6]],
+            "hidden_size": 768, "intermediate_size": None, "max_position_embeddings": 2048, "num_heads": 12,
+            "num_layers": 12, "vocab_size": 50257, "window_size": 256,
+        },
+        125_198_592,
+    ),
+    "Pythia 70M": (
+        {
+            "model_type": "gpt_neox", "architectures": ["GPTNeoXForCausalLM"], "hidden_act": "gelu",
+            "hidden_size": 512, "intermediate_size": 2048, "max_position_embeddings": 2048,
+            "num_attention_heads": 8, "num_hidden_layers": 6, "rotary_emb_base": 10000, "rotary_pct": 0.25,
+            "tie_word_embeddings": False, "use_parallel_residual": True, "vocab_size": 50304,
+        },
+        70_426_624,
+    ),
+    "OPT 125M": (
+        {
+            "model_type": "opt", "architectures": ["OPTForCausalLM"], "activation_function": "relu",
+            "do_layer_norm_before": True, "_remove_final_layer_norm": False, "ffn_dim": 3072, "hidden_size": 768,
+            "max_position_embeddings": 2048, "num_attention_heads": 12, "num_hidden_layers": 12,
+            "vocab_size": 50272, "word_embed_proj_dim": 768,
+        },
+        125_239_296,
+    ),
+    "OPT 350M": (
+        {
+            "model_type": "opt", "architectures": ["OPTForCausalLM"], "activation_function": "relu",
+            "do_layer_norm_before": False, "ffn_dim": 4096, "hidden_size": 1024, "max_position_embeddings": 2048,
+            "num_attention_heads": 16, "num_hidden_layers": 24, "vocab_size": 50272, "word_embed_proj_dim": 512,
+        },
+        331_196_416,
+    ),
+    "BLOOM 560M": (
+        {
+            "model_type": "bloom", "architectures": ["BloomForCausalLM"], "n_embed": 1024, "n_inner": None,
+            "apply_residual_connection_post_layernorm": False, "n_layer": 24, "num_attention_heads": 16,
+            "offset_alibi": 100, "pretraining_tp": 1, "seq_length": 2048, "slow_but_exact": False,
+            "vocab_size": 250880,
+        },
+        559_214_592,
+    ),
+    "Falcon 7B": (
+        {
+            "model_type": "falcon", "architectures": ["FalconForCausalLM"], "alibi": False, "bias": False,
+            "hidden_size": 4544, "multi_query": True, "new_decoder_architecture": False,
+            "num_attention_heads": 71, "num_hidden_layers": 32, "parallel_attn": True, "vocab_size": 65024,
+        },
+        6_921_720_704,
+    ),
+    "Falcon RW 1B": (
+        {
+            "model_type": "falcon", "architectures": ["FalconForCausalLM"], "alibi": True, "bias": True,
+            "hidden_size": 2048, "multi_query": False, "new_decoder_architecture": False,
+            "num_attention_heads": 32, "num_hidden_layers": 24, "parallel_attn": False, "vocab_size": 50304,
+        },
+        1_311_625_216,
+    ),
+}  # fmt: skip
 ALL = {"gpt2": GPT2, "gpt_neo": NEO, "gpt_neox": NEOX, "opt": OPT, "bloom": BLOOM, "falcon": FALCON}
 
 
@@ -33,6 +111,15 @@ def read(model_type: str, **changes: Any) -> Any:
 def model(model_type: str, **changes: Any) -> Any:
     with torch.device("meta"):
         return family(model_type).Model(read(model_type, **changes))
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_a_released_model_is_read_and_has_as_many_weights_as_it_is_known_for(name: str) -> None:
+    config, weights = RELEASED[name]
+    module = family(config["model_type"])
+    with torch.device("meta"):
+        built = module.Model(module.Config.read(Reader(config, "released/config.json")))
+    assert sum(weight.numel() for weight in built.parameters()) == weights
 
 
 def test_either_name_of_a_size_is_read() -> None:
