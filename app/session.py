@@ -40,6 +40,7 @@ class Session(QObject):
         state.library.refresh()
         state.models.refresh()
         state.workspace.model_changed.connect(self._on_model)
+        state.workspace.load_failed.connect(self._on_load_failed)
         state.workspace.load(self._model or self._model_of_last_time(), state.models.load_params)
 
     def end(self) -> None:
@@ -63,6 +64,12 @@ class Session(QObject):
     def _on_model(self, info: ModelInfo | None) -> None:
         if info is not None:
             self._state.settings.set("last_model", info.path)
+
+    def _on_load_failed(self, *_: str) -> None:
+        """What was asked for cannot be loaded and there is nothing else: the bundled model takes its place."""
+        workspace, bundled = self._state.workspace, str(MODELS / FIRST_MODEL)
+        if workspace.info is None and workspace.loading_path != bundled:
+            workspace.load(bundled, self._state.models.load_params)
 
     def _model_of_last_time(self) -> str:
         last = self._state.settings.value("last_model")

@@ -57,7 +57,7 @@ class Transcript(QScrollArea):
         self._rows = QVBoxLayout(self._column)
         self._rows.setContentsMargins(0, 24, 0, 16)
         self._rows.setSpacing(4)
-        self._rows.addStretch(1)
+        self._rows.addStretch(1)  # below: a short chat begins at the top, so that what is read stands still
         page = named(QWidget(), "page")
         row = QHBoxLayout(page)
         row.setContentsMargins(24, 0, 24, 0)
@@ -186,7 +186,7 @@ class Transcript(QScrollArea):
         view.token_chosen.connect(self.token_chosen)
         view.set_busy(self._busy)
         self._views[message.id] = view
-        self._rows.insertWidget(1 + index - self._first, view)
+        self._rows.insertWidget(index - self._first, view)
 
     def _build_older(self) -> None:
         """A batch above what is there."""

@@ -86,3 +86,15 @@ def test_a_text_is_continued_steered_stopped_inspected_and_found_again(
         assert state.conversation.versions(again.id) == (2, 2)
         assert window.chats.list.currentItem().text() == "Once upon a time"
         qtbot.waitUntil(lambda: len(state.captures.records(again.id)) == 12, timeout=LONG)
+
+
+def test_a_start_on_a_model_that_is_broken_says_so_and_loads_the_bundled_one(
+    themed: QApplication, home: Path, tmp_path: Path, qtbot: QtBot
+) -> None:
+    said: list[str] = []
+    bad = tmp_path / "broken"
+    bad.mkdir()
+    with opened(home, bad, qtbot) as (window, state):
+        said.append(window.chat.notice.text)
+        assert state.workspace.info is not None and state.workspace.info.name == "companion"
+        assert "broken" in said[0]
