@@ -24,6 +24,10 @@ SIZES = {
     "hidden_size": 36, "num_hidden_layers": 2, "num_attention_heads": 3, "vocab_size": 301, "bos_token_id": None,
     "eos_token_id": None, "initializer_range": 0.2,
 }  # fmt: skip
+ROTARY = {"intermediate_size": 53, "num_key_value_heads": 1, "max_position_embeddings": 64, "pad_token_id": None}
+WINDOW = {**ROTARY, "sliding_window": 9}
+# Shorter than the text and its continuation: the second kind of positions begins in the midst of it.
+LONGROPE = {"rope_type": "longrope", "short_factor": [1.0, 1.1] * 3, "long_factor": [2.0, 3.0] * 3}
 FAMILIES: dict[str, dict[str, Any]] = {
     "gpt2": {"n_positions": 64},
     "gpt_neo": {
@@ -40,6 +44,16 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "opt": {"ffn_dim": 53, "init_std": 0.2, "max_position_embeddings": 64, "pad_token_id": None},
     "bloom": {"seq_length": 64},
     "falcon": {"max_position_embeddings": 64},
+    "mistral": WINDOW,
+    "qwen2": {**WINDOW, "use_sliding_window": True, "max_window_layers": 1},
+    "qwen3": ROTARY,
+    "smollm3": ROTARY,
+    "olmo2": ROTARY,
+    "gemma2": {**WINDOW, "head_dim": 12},
+    "gemma3_text": {**WINDOW, "head_dim": 12},
+    "phi3": {**WINDOW, "original_max_position_embeddings": 20, "rope_parameters": LONGROPE},
+    "mixtral": {**ROTARY, "num_local_experts": 4},
+    "qwen3_moe": {**ROTARY, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 17},
 }
 TEXT = "Über the hills"
 
@@ -65,6 +79,7 @@ def test_a_text_is_continued_scored_and_inspected(
     monkeypatch.setenv("VITRINE_HOME", str(tmp_path / "home"))
     folder = tmp_path / model_type
     config = transformers.AutoConfig.for_model(model_type, **{**SIZES, **FAMILIES[model_type]})
+    config._experts_implementation = "eager"  # the others want widths that are multiples of 16 bytes
     theirs = written(folder, config).theirs
     write_bytes_tokenizer(folder)
     ids = torch.tensor([list(TEXT.encode())])
