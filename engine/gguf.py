@@ -135,7 +135,7 @@ class GGUF:
         if keys > MOST_KEYS or tensors > MOST_TENSORS:
             raise self.damaged(f"it claims {keys} keys and {tensors} tensors")
         for _ in range(keys):
-            key = cursor.text(LONGEST_NAME)
+            key = cursor.name()
             if key in self.metadata:
                 raise self.damaged(f"it holds {key:.60} twice")
             self.metadata[key] = cursor.value(cursor.number("<I"))
@@ -144,7 +144,7 @@ class GGUF:
 
     def _tensor(self, cursor: _Cursor) -> TensorInfo:
         """A tensor as the header tells of it, its offset not yet the file's."""
-        name = cursor.text(LONGEST_NAME)
+        name = cursor.name()
         dimensions = cursor.number("<I")
         if not 1 <= dimensions <= 4:
             raise self.damaged(f"{name:.60} has {dimensions} dimensions")
@@ -196,15 +196,22 @@ class _Cursor:
         self.at += length
         return self._data[self.at - length : self.at]
 
-    def text(self, longest: int) -> str:
+    def text(self) -> str:
+        return self.raw(self.number("<Q")).decode("utf-8", "replace")
+
+    def name(self) -> str:
+        """A text short and plain enough to stand in a message."""
         length = self.number("<Q")
-        if length > longest:
-            raise self._file.damaged(f"it claims a text of {length} bytes")
-        return self.raw(length).decode("utf-8", "replace")
+        if length > LONGEST_NAME:
+            raise self._file.damaged(f"it claims a name of {length} bytes")
+        name = self.raw(length).decode("utf-8", "replace")
+        if not name.isprintable():
+            raise self._file.damaged("a name in it is no text")
+        return name
 
     def value(self, kind: int) -> Any:
         if kind == STRING:
-            return self.text(self._file.size)
+            return self.text()
         if kind in SCALARS:
             return self.number(SCALARS[kind])
         if kind != ARRAY:

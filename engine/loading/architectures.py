@@ -52,13 +52,13 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """config: from metadata. rows: where each row of a tensor that was reordered now lies, by its name, else None.
+    """config: from metadata. rows: where each of a tensor's count rows now lies, by its name; None for as they are.
 
     transposed: ends of the names of matrices that lie transposed; plus_one: whether norms were written one too large.
     """
 
     config: Callable[[Keys], Config]
-    rows: Callable[[str, Config], np.ndarray | None] = lambda name, config: None
+    rows: Callable[[str, Config, int], np.ndarray | None] = lambda name, config, count: None
     transposed: tuple[str, ...] = ()
     plus_one: bool = False
 
@@ -250,30 +250,30 @@ def _bloom(keys: Keys) -> Config:
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
-def _paired_rows(name: str, config: Config) -> np.ndarray | None:
+def _paired_rows(name: str, config: Config, count: int) -> np.ndarray | None:
     """Llama's queries and keys: rotary pairs lie side by side there, half a head apart here."""
     if ".attn_q." not in name and ".attn_k." not in name:
         return None
     heads = config["num_attention_heads"] if ".attn_q." in name else config["num_key_value_heads"]
-    order = np.arange(heads * config["head_dim"]).reshape(heads, -1, 2)
+    order = np.arange(count).reshape(heads, -1, 2)
     return order.swapaxes(1, 2).ravel()
 
 
-def _headwise_rows(name: str, config: Config) -> np.ndarray | None:
+def _headwise_rows(name: str, config: Config, count: int) -> np.ndarray | None:
     """Bloom's and GPT-NeoX's fused projection: all queries, keys, values there; query, key, value a head here."""
     if ".attn_qkv." not in name:
         return None
     heads = config.get("n_head") or config["num_attention_heads"]
-    order = np.arange(3 * config["hidden_size"]).reshape(3, heads, -1)
+    order = np.arange(count).reshape(3, heads, -1)
     return order.swapaxes(0, 1).ravel()
 
 
-def _groupwise_rows(name: str, config: Config) -> np.ndarray | None:
+def _groupwise_rows(name: str, config: Config, count: int) -> np.ndarray | None:
     """Falcon's fused projection: all queries, keys, values there; a group's queries, key and value together here."""
     if ".attn_qkv." not in name:
         return None
     H, K = config["num_attention_heads"], config["num_kv_heads"]
-    order = np.arange((H + 2 * K) * (config["hidden_size"] // H)).reshape(H + 2 * K, -1)
+    order = np.arange(count).reshape(H + 2 * K, -1)
     q, k, v = order[:H], order[H : H + K], order[H + K :]
     return np.concatenate((q.reshape(K, H // K, -1), k[:, None], v[:, None]), 1).ravel()
 

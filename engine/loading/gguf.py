@@ -82,7 +82,10 @@ class GGUFWeights:
         for name in sorted(names, key=lambda name: self._file.tensors[name].offset):
             info = self._file.tensors[name]
             raw = self._file.raw(name)
-            rows = self._architecture.rows(name, self._config)
+            try:
+                rows = self._architecture.rows(name, self._config, info.shape[0])
+            except ValueError as error:
+                raise self._file.damaged(f"{name} does not fit its metadata") from error
             if rows is not None:  # a bias is one row of bytes
                 raw = raw.reshape(len(rows), -1)[rows].reshape(raw.shape)
             if info.kind in ("F32", "F16", "BF16"):

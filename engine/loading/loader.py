@@ -29,7 +29,7 @@ class LoadedModel:
     """A model with its weights in place, in evaluation mode, and what is known of it.
 
     generation: the checkpoint's generation_config.json as it is. eos_ids: the ids that end an answer, config's and
-    generation_config's together.
+    generation_config's together. start_id: what an encoder-decoder's target begins with, where it is said.
     """
 
     model: LanguageModel
@@ -45,6 +45,7 @@ class LoadedModel:
     threads: int
     generation: dict[str, Any]
     eos_ids: tuple[int, ...]
+    start_id: int | None = None
 
 
 def load(
@@ -107,6 +108,7 @@ def load(
         threads=torch.get_num_threads(),
         generation=generation,
         eos_ids=eos_ids,
+        start_id=_start_id(generation, raw),
     )
 
 
@@ -166,6 +168,15 @@ def _eos_ids(*configs: dict[str, Any]) -> tuple[int, ...]:
             if isinstance(item, int) and not isinstance(item, bool):
                 ids[item] = None
     return tuple(ids)
+
+
+def _start_id(*configs: dict[str, Any]) -> int | None:
+    """The first decoder_start_token_id that is said, or else bos_token_id."""
+    for key in ("decoder_start_token_id", "bos_token_id"):
+        for config in configs:
+            if isinstance(config.get(key), int) and not isinstance(config[key], bool):
+                return int(config[key])
+    return None
 
 
 def _device(wanted: str) -> str:

@@ -117,3 +117,30 @@ def test_the_jobs_answer_scan_and_inspect(tmp_path: Path) -> None:
     assert list(jobs.start(Inspect(str(folder)), run)) == [cards]
     with pytest.raises(BadModelFiles, match="has no config"):
         list(jobs.start(Inspect(str(tmp_path)), run))
+
+
+def test_each_gguf_file_of_a_folder_has_a_card(references: Path, tmp_path: Path) -> None:
+    real = references / "models" / "stories260K" / "gguf"
+    cards = {card.name: card for card in scan((str(real),))}
+    assert set(cards) == {"stories260K-f16", "stories260K-f32"}
+    whole = cards["stories260K-f16"]
+    assert (whole.supported, whole.family, whole.kind, whole.tokenizer) == (True, "llama", "decoder", "BPE")
+    assert (whole.context, whole.precision, whole.chat_template) == (512, "fp16", False)
+    assert whole.path == str(real / "stories260K-f16.gguf") and inspect(whole.path) == whole
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF")
+    (bad,) = scan((str(tmp_path),))
+    assert not bad.supported and bad.name == "bad.gguf" and "bad.gguf" in bad.reason
+
+
+def test_a_vocabulary_alone_can_be_inspected_whatever_its_architecture(references: Path) -> None:
+    place = references / "tokenizers" / "llamacpp-vocab-gguf"
+    cards = {card.family: card for card in scan((str(place),))}
+    assert set(cards) == {"bert", "gpt2", "llama"} and not any(card.supported for card in cards.values())
+    assert (cards["bert"].tokenizer, cards["gpt2"].tokenizer) == ("WordPiece", "BPE")
+    assert "only a vocabulary" in cards["gpt2"].reason
+
+
+def test_a_folder_with_one_gguf_file_stands_for_it(references: Path) -> None:
+    folder = references / "models" / "babyllama-361" / "gguf"
+    assert inspect(str(folder)).path == str(folder / "babyllama-361-q8_0.gguf")
+    assert inspect(str(folder)).precision == "Q8_0"
