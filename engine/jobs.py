@@ -9,21 +9,29 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 # torch's threads otherwise spin at barriers and starve a window on the same cores (measured: 16 times slower decoding
 # beside one busy process); it reads this once, when it is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from engine.decoding.beams import write
+from engine.decoding.constraints import Rules
 from engine.decoding.loop import Context, Settings, check_prompt, checker, generate, read
-from engine.decoding.scoring import score
+from engine.decoding.scoring import score, score_target
+from engine.decoding.targets import Target
+from engine.encoding import Pooling, classify, embed, fill
 from engine.errors import EngineError, InvalidValue
 from engine.lanes import Job
 from engine.loading import LoadedModel, load
 from engine.messages import (
     Attend,
+    Classify,
     Command,
+    Embed,
     Event,
+    Fill,
     Generate,
     Load,
     Loaded,
@@ -41,7 +49,7 @@ from engine.messages import (
     Unload,
     Unloaded,
 )
-from engine.models.base import Decoder
+from engine.models.base import Decoder, Encoder, Seq2Seq
 from engine.params import CaptureParams, SamplingParams
 from engine.text.templates import ChatTemplate
 from engine.text.tokenizer import Tokenizer
@@ -65,6 +73,13 @@ class Workbench:
             )
         return self.loaded.model
 
+    @property
+    def encoder(self) -> Encoder:
+        """The model, where it is one that reads a text both ways."""
+        if not isinstance(self.loaded.model, Encoder):
+            raise EngineError(f"{self.info.name} is a {self.loaded.kind}, not an encoder.", "Choose an encoder.")
+        return self.loaded.model
+
 
 class ModelJobs:
     """What the model's lane can do (engine.lanes.Jobs)."""
@@ -82,6 +97,9 @@ class ModelJobs:
             Score: self._score,
             Tokenize: self._tokenize,
             RenderTemplate: self._render,
+            Fill: self._fill,
+            Classify: self._classify,
+            Embed: self._embed,
         }
 
     def start(self, command: Command, run: Run) -> Job:
@@ -122,17 +140,28 @@ class ModelJobs:
     def _generate(self, command: Generate, run: Run) -> Job:
         bench = self._require()
         prompt_ids, answer_ids, rendered = self._resolve(bench, command.prompt)
-        context = self._take_context(bench, command.capture)
-        settings = self._settings[run.id] = Settings(command.sampling, command.capture)
         eos = frozenset(bench.loaded.eos_ids)
         check = checker(lambda: run.cancelled)
+        if isinstance(bench.loaded.model, Seq2Seq):
+            rules = Rules.read(bench.loaded.generation, bench.loaded.eos_ids)
+            target = self._target(bench, command.prompt, check, rules)
+            if command.sampling.beams > 1:
+                early = bench.loaded.generation.get("early_stopping")
+                begin = [*prompt_ids, *answer_ids]
+                beams = write(run.id, target, bench.tokenizer, begin, rendered, eos, command.sampling, early, check)
+                return (yield from beams)
+            context = Context.fresh(target, command.capture)
+        else:
+            context = self._take_context(bench, command.capture)
+        settings = self._settings[run.id] = Settings(command.sampling, command.capture)
         try:
             reason = yield from generate(
                 run.id, context, bench.tokenizer, prompt_ids, answer_ids, rendered, eos, settings, check
             )
         finally:
             del self._settings[run.id]
-        self._kept = context  # not after a failure: what the cache then holds is not certain
+        if context.model is bench.loaded.model:
+            self._kept = context  # not after a failure: what the cache then holds is not certain
         return reason
 
     def _retune(self, command: Retune, run: Run) -> Job:
@@ -147,17 +176,20 @@ class ModelJobs:
         bench = self._require()
         prompt_ids, answer_ids, _ = self._resolve(bench, command.prompt)
         ids = [*prompt_ids, *answer_ids]
-        context = Context.fresh(bench.decoder, command.capture)
-        check_prompt(ids, bench.decoder)
+        check = checker(lambda: run.cancelled)
+        check_prompt(ids, model := self._writer(bench, command.prompt, check))
+        context = Context.fresh(model, command.capture)
         context.prepare(len(ids))
-        yield from _events_of(read(run.id, context, ids, checker(lambda: run.cancelled)))
+        yield from _events_of(read(run.id, context, ids, check))
         return None
 
     def _score(self, command: Score, run: Run) -> Job:
         bench = self._require()
         prompt_ids, answer_ids, _ = self._resolve(bench, command.prompt)
         ids = [*prompt_ids, *answer_ids]
-        yield from score(run.id, bench.decoder, bench.tokenizer, ids, checker(lambda: run.cancelled))
+        check = checker(lambda: run.cancelled)
+        model = self._writer(bench, command.prompt, check)
+        yield from (score_target if isinstance(model, Target) else score)(run.id, model, bench.tokenizer, ids, check)
         return None
 
     def _tokenize(self, command: Tokenize, run: Run) -> Job:
@@ -170,6 +202,24 @@ class ModelJobs:
         template = _require_template(self._require())
         rendered = template.render(command.messages, command.add_generation_prompt)
         yield Rendered(run.id, rendered.text, tuple(rendered.ids), tuple(rendered.spans))
+        return None
+
+    def _fill(self, command: Fill, run: Run) -> Job:
+        bench = self._require()
+        check = checker(lambda: run.cancelled)
+        yield fill(run.id, bench.encoder, bench.tokenizer, command.text, command.candidates, check)
+        return None
+
+    def _classify(self, command: Classify, run: Run) -> Job:
+        bench = self._require()
+        yield classify(run.id, bench.encoder, bench.tokenizer, command.text, checker(lambda: run.cancelled))
+        return None
+
+    def _embed(self, command: Embed, run: Run) -> Job:
+        bench = self._require()
+        pooling = Pooling.read(Path(bench.loaded.path))
+        check = checker(lambda: run.cancelled)
+        yield from embed(run.id, bench.encoder, bench.tokenizer, command.texts, pooling, check)
         return None
 
     # --- what they share --------------------------------------------------------------------------------------------
@@ -185,6 +235,8 @@ class ModelJobs:
         while answer and answer[-1] in bench.loaded.eos_ids:  # to continue is to take the end mark back
             answer.pop()
         more = "" if answer else prompt.answer_text
+        if isinstance(bench.loaded.model, Seq2Seq):
+            return self._begin_target(bench, prompt, more), answer, prompt.source or ""
         if prompt.ids is not None:
             return list(prompt.ids), answer, bench.tokenizer.decode(prompt.ids)
         if prompt.text is not None:
@@ -193,6 +245,33 @@ class ModelJobs:
             raise InvalidValue("There is no prompt.", "Give a text, messages or ids.")
         rendered = _require_template(bench).render(prompt.messages, True, more)
         return list(rendered.ids), answer, rendered.text
+
+    def _begin_target(self, bench: Workbench, prompt: Prompt, more: str) -> list[int]:
+        """What the target begins with: the model's own first id, then the prompt's ids or text."""
+        if prompt.source is None:
+            raise InvalidValue(
+                f"{bench.info.name} is an encoder-decoder: it needs a source to read.", "Give a source text."
+            )
+        if bench.loaded.start_id is None:
+            raise InvalidValue(
+                f"{bench.info.name} does not say what a target begins with.",
+                "Add decoder_start_token_id to its config.json.",
+            )
+        ids = prompt.ids
+        if ids is None:
+            ids = tuple(bench.tokenizer.encode((prompt.text or "") + more, special=False))
+        return [bench.loaded.start_id, *ids]
+
+    def _writer(self, bench: Workbench, prompt: Prompt, check: Callable[[], None]) -> Decoder:
+        """The model, in a decoder's place once it has read the prompt's source."""
+        return self._target(bench, prompt, check) if isinstance(bench.loaded.model, Seq2Seq) else bench.decoder
+
+    def _target(
+        self, bench: Workbench, prompt: Prompt, check: Callable[[], None], rules: Rules | None = None
+    ) -> Target:
+        model = bench.loaded.model
+        assert isinstance(model, Seq2Seq)
+        return Target.reading(model, bench.tokenizer.encode(prompt.source or ""), check, rules)
 
     def _take_context(self, bench: Workbench, capture: CaptureParams) -> Context:
         context, self._kept = self._kept, None

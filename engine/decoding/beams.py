@@ -7,6 +7,7 @@ loop, it decorates the steps that touch the model and never wraps a yield.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +16,13 @@ import torch
 from torch import Tensor
 
 from engine.decoding.cache import KVCache
+from engine.decoding.loop import check_prompt, shielded
+from engine.decoding.targets import Target
+from engine.errors import Cancelled
+from engine.messages import Beam, Beams, Event, Generated, Started
 from engine.models.base import Memory, Seq2Seq
+from engine.params import SamplingParams
+from engine.text.tokenizer import Tokenizer
 
 Adjust = Callable[[list[int], Tensor], Tensor]
 """Takes the ids of one target and the log-probabilities [V] of what follows, gives what is left of them."""
@@ -40,7 +47,7 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
-class Beam:
+class Found:
     """A target without the ids it began with; score: its log-probability, once finished with the length penalty."""
 
     ids: tuple[int, ...]
@@ -55,7 +62,7 @@ def search(
     how: Search,
     check: Callable[[], None] | None = None,
     adjust: Adjust | None = None,
-) -> Generator[list[Beam], None, list[Beam]]:
+) -> Generator[list[Found], None, list[Found]]:
     """Continue the target that begins with `begin`; yields the running beams, returns the finished, each best first.
 
     memory: of one source. Raises what check raises, between layers.
@@ -63,8 +70,8 @@ def search(
     memory = memory.repeated(how.beams)
     cache = KVCache.for_model(model, batch=how.beams)
     # At first all beams are the same: the first of them speaks for all.
-    running = [Beam((), 0.0)] + [Beam((), NEVER)] * (how.beams - 1)
-    finished: list[Beam] = []
+    running = [Found((), 0.0)] + [Found((), NEVER)] * (how.beams - 1)
+    finished: list[Found] = []
     rest = torch.tensor([list(begin)] * how.beams, device=memory.states.device)
     most = min(how.max_new_tokens, model.config.context - len(begin))
     keep = max(2, 1 + len(eos_ids)) * how.beams  # enough that as many as there are beams go on
@@ -74,14 +81,14 @@ def search(
             logprobs = torch.stack([adjust([*begin, *b.ids], row) for b, row in zip(running, logprobs)])
         scores = logprobs + torch.tensor([beam.score for beam in running], device=rest.device)[:, None]
         best = torch.topk(scores.flatten(), min(keep, scores.numel()))
-        going_on: list[tuple[int, Beam]] = []
+        going_on: list[tuple[int, Found]] = []
         for rank, (score, index) in enumerate(zip(best.values.tolist(), best.indices.tolist())):
             row, token = divmod(index, scores.shape[1])
             ids = (*running[row].ids, token)
             if token not in eos_ids and length < most:
-                going_on.append((row, Beam(ids, score)))
+                going_on.append((row, Found(ids, score)))
             elif rank < how.beams:
-                finished.append(Beam(ids, score / length**how.length_penalty))
+                finished.append(Found(ids, score / length**how.length_penalty))
         finished = sorted(finished, key=lambda beam: -beam.score)[: how.beams]
         if not going_on:
             break
@@ -97,7 +104,7 @@ def search(
     return finished
 
 
-def _may_improve(best: Beam, finished: list[Beam], length: int, most: int, how: Search) -> bool:
+def _may_improve(best: Found, finished: list[Found], length: int, most: int, how: Search) -> bool:
     """Whether the best running beam could still be better than the worst finished one."""
     if how.early == "never" and how.length_penalty > 0:
         length = most
@@ -107,3 +114,49 @@ def _may_improve(best: Beam, finished: list[Beam], length: int, most: int, how: 
 @torch.inference_mode()
 def _step(model: Seq2Seq, ids: Tensor, memory: Memory, cache: KVCache, check: Callable[[], None] | None) -> Tensor:
     return model.decode(ids, memory, cache, check=check, last=True)[:, -1].log_softmax(-1)
+
+
+def write(
+    run: int,
+    target: Target,
+    tokenizer: Tokenizer,
+    begin: Sequence[int],
+    rendered: str,
+    eos_ids: Collection[int],
+    sampling: SamplingParams,
+    early: object,
+    check: Callable[[], None],
+) -> Generator[Event, None, str]:
+    """Write a target with sampling's beams: yields Started, the Beams of every step and Generated; returns the reason.
+
+    early: generation_config's early_stopping. When it is cancelled, the best beam up to then is the answer.
+    """
+    check_prompt(begin, target)
+    stops: bool | Literal["never"] = "never" if early == "never" else early is True
+    how = Search(sampling.beams, sampling.length_penalty, stops, sampling.max_new_tokens)
+    yield Started(run, tuple(begin), rendered, 0, 0)
+    begun = time.perf_counter()
+    held: list[Found] = []
+    finish = "cancelled"
+    steps = search(target.model, target.memory, begin, eos_ids, how, check, target.rules)
+    try:
+        while True:
+            held = next(steps)
+            beams = tuple(Beam(found.ids, tokenizer.decode(found.ids), found.score) for found in held)
+            yield Beams(run, beams)
+    except Cancelled:
+        steps.close()
+    except StopIteration as end:
+        held = end.value
+        finish = "eos" if held[0].ids[-1] in eos_ids else "length"
+    best = held[0].ids if held else ()
+    seconds = time.perf_counter() - begun
+    shown = tuple(Beam(found.ids, tokenizer.decode(found.ids), found.score, finish != "cancelled") for found in held)
+    text = tokenizer.decode(best)
+    yield from shielded(
+        [
+            Beams(run, shown),
+            Generated(run, tuple(begin), best, text, finish, 0.0, seconds, len(best) / max(seconds, 1e-9)),
+        ]
+    )
+    return finish

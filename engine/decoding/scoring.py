@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -58,6 +59,21 @@ def score(run: int, model: Decoder, tokenizer: Tokenizer, ids: Sequence[int], ch
         math.exp(min(700.0, nll / len(known))),
         len(known),
     )
+    return None
+
+
+def score_target(run: int, model: Decoder, tokenizer: Tokenizer, ids: Sequence[int], check: Callable[[], None]) -> Job:
+    """The same for an encoder-decoder's target: its first id is the model's own and is no part of what is scored."""
+    for event in score(run, model, tokenizer, ids, check):
+        if isinstance(event, Scored):
+            event = replace(
+                event,
+                ids=event.ids[1:],
+                pieces=event.pieces[1:],
+                logprobs=event.logprobs[1:],
+                entropies=event.entropies[1:],
+            )
+        yield event
     return None
 
 

@@ -89,15 +89,22 @@ class Seq2SeqConfig(DecoderConfig, Protocol):
 
     @property
     def encoder_layers(self) -> int: ...
+    @property
+    def source_vocabulary(self) -> int: ...
 
 
 class EncoderConfig(DecoderConfig, Protocol):
-    """An encoder's. use: what its checkpoint was trained for; labels: the classes, in order, or none."""
+    """An encoder's. use: what its checkpoint was trained for; labels: the classes, in order, or none.
+
+    exclusive: whether a text is of exactly one class.
+    """
 
     @property
     def use(self) -> str: ...
     @property
     def labels(self) -> tuple[str, ...]: ...
+    @property
+    def exclusive(self) -> bool: ...
 
 
 class LanguageModel(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.models.base import Encoder, Reader
-from engine.models.encoder import first, labels_of, places, use_of
+from engine.models.encoder import excludes, first, labels_of, places, use_of
 from engine.models.layers import ACTIVATIONS, LayerTap, Mask, attention
 
 EPSILON = 1e-12
@@ -32,11 +32,13 @@ class Config:
     tied: bool
     use: str
     labels: tuple[str, ...]
+    exclusive: bool
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
         # Sinusoidal positions too are read from the file: they were written there once.
         use = use_of(reader)
+        labels = labels_of(reader, use)
         width, heads = reader.count("dim"), reader.count("n_heads")
         if width % heads:
             raise reader.refusal("dim", width, f"It has to be a multiple of the {heads} attention heads.")
@@ -52,7 +54,8 @@ class Config:
             activation=reader.choice("activation", tuple(ACTIVATIONS), "gelu"),
             tied=reader.take("tie_word_embeddings", bool, True),
             use=use,
-            labels=labels_of(reader, use),
+            labels=labels,
+            exclusive=excludes(reader, labels),
         )
 
 

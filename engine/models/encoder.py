@@ -40,6 +40,11 @@ def labels_of(reader: Reader, use: str) -> tuple[str, ...]:
     return tuple(str(named.get(str(index), f"LABEL_{index}")) for index in range(count))
 
 
+def excludes(reader: Reader, labels: tuple[str, ...]) -> bool:
+    """Whether a text is of exactly one class, so that the probabilities add up to 1."""
+    return len(labels) != 1 and reader.take("problem_type", str, "") != "multi_label_classification"
+
+
 def places(ids: Tensor, real: Tensor | None) -> Tensor:
     """Which position each id has, [B, T] or [1, T]: those that the mask, bool [B, T], leaves are counted from 0."""
     if real is None:
@@ -73,11 +78,13 @@ class Config:
     tied: bool
     use: str
     labels: tuple[str, ...]
+    exclusive: bool
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
         reader.choice("position_embedding_type", ("absolute",), "absolute")
         use = use_of(reader)
+        labels = labels_of(reader, use)
         width, heads = reader.count("hidden_size"), reader.count("num_attention_heads")
         if width % heads:
             raise reader.refusal("hidden_size", width, f"It has to be a multiple of the {heads} attention heads.")
@@ -96,7 +103,8 @@ class Config:
             padding=reader.take("pad_token_id", int, 0),
             tied=reader.take("tie_word_embeddings", bool, True),
             use=use,
-            labels=labels_of(reader, use),
+            labels=labels,
+            exclusive=excludes(reader, labels),
         )
 
 

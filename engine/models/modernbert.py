@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.models.base import Encoder, Reader, read_scaling
-from engine.models.encoder import first, labels_of, use_of
+from engine.models.encoder import excludes, first, labels_of, use_of
 from engine.models.layers import ACTIVATIONS, LayerTap, Mask, Rotary, RotaryConfig, Table, attention, rotate
 
 KINDS = ("full_attention", "sliding_attention")
@@ -46,10 +46,12 @@ class Config:
     tied: bool
     use: str
     labels: tuple[str, ...]
+    exclusive: bool
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
         use = use_of(reader)
+        labels = labels_of(reader, use)
         width, heads = reader.count("hidden_size"), reader.count("num_attention_heads")
         if width % heads or width // heads % 2:
             raise reader.refusal("hidden_size", width, f"It has to be an even multiple of the {heads} attention heads.")
@@ -87,7 +89,8 @@ class Config:
             pooling=reader.choice("classifier_pooling", ("cls", "mean"), "cls"),
             tied=reader.take("tie_word_embeddings", bool, True),
             use=use,
-            labels=labels_of(reader, use),
+            labels=labels,
+            exclusive=excludes(reader, labels),
         )
 
 

@@ -32,6 +32,7 @@ class Config:
     width: int
     hidden: int
     vocabulary: int
+    source_vocabulary: int
     context: int
     buckets: int
     farthest: int
@@ -54,6 +55,7 @@ class Config:
         activation = feed_forward.removeprefix("gated-")
         # An untied head is not scaled; a file that transformers 5 wrote says so apart, and always calls it tied.
         tied = reader.take("tie_word_embeddings", bool, True)
+        vocabulary = reader.count("vocab_size", most=2**24)
         return cls(
             encoder_layers=layers,
             layers=reader.count("num_decoder_layers", layers, most=1024),
@@ -62,7 +64,8 @@ class Config:
             head_dim=reader.count("d_kv"),
             width=reader.count("d_model"),
             hidden=reader.count("d_ff"),
-            vocabulary=reader.count("vocab_size", most=2**24),
+            vocabulary=vocabulary,
+            source_vocabulary=vocabulary,
             context=CONTEXT,
             buckets=reader.count("relative_attention_num_buckets", 32),
             farthest=reader.count("relative_attention_max_distance", 128),

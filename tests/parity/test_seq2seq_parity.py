@@ -11,7 +11,7 @@ import torch
 from checkpoints import loaded
 from decoders import TOLERANCE, Everything
 
-from engine.decoding.beams import Beam, Search, search
+from engine.decoding.beams import Found, Search, search
 from engine.decoding.cache import KVCache
 from engine.models.base import Memory, Seq2Seq
 
@@ -163,14 +163,14 @@ class Named(Everything):
         return lambda weights: self.shown.__setitem__(name, weights)
 
 
-def searched(model: Seq2Seq, memory: Memory, begin: list[int], eos: set[int], how: Search) -> Beam:
+def searched(model: Seq2Seq, memory: Memory, begin: list[int], eos: set[int], how: Search) -> Found:
     """The best target that a search finds."""
     steps = search(model, memory, begin, eos, how)
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            best: Beam = end.value[0]
+            best: Found = end.value[0]
             return best
 
 

@@ -1,0 +1,68 @@
+"""An encoder-decoder that has read its source, in a decoder's place: the same loop writes and scores its target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from engine.decoding.constraints import Rules
+from engine.errors import InvalidValue
+from engine.models.base import Cache, Decoder, Memory, Seq2Seq, Tap
+from engine.models.layers import LayerTap
+
+
+class Target(Decoder):
+    """Continues the target of one source. rules: what is done to the logits of what follows; None is nothing."""
+
+    def __init__(self, model: Seq2Seq, memory: Memory, rules: Rules | None = None) -> None:
+        super().__init__()
+        self.config = model.config
+        self.model = model
+        self.memory = memory
+        self.rules = rules
+        self._ids: list[int] = []
+
+    @classmethod
+    @torch.inference_mode()
+    def reading(
+        cls, model: Seq2Seq, source: list[int], check: Callable[[], None] | None = None, rules: Rules | None = None
+    ) -> Target:
+        """Read the source's ids first; check is called between layers and may raise. InvalidValue names wrong ids."""
+        if not source:
+            raise InvalidValue("The source is empty.", "Type something first.")
+        if max(source) >= model.config.source_vocabulary:
+            raise InvalidValue(
+                f"The id {max(source)} is not in this model's vocabulary.",
+                f"Ids go from 0 to {model.config.source_vocabulary - 1}.",
+            )
+        ids = torch.tensor([source], device=next(model.parameters()).device)
+        return cls(model, model.encode(ids, check=check), rules)
+
+    def forward(
+        self,
+        ids: Tensor,
+        cache: Cache | None = None,
+        tap: Tap | None = None,
+        check: Callable[[], None] | None = None,
+        last: bool = False,
+        reach: int = 0,
+    ) -> Tensor:
+        start = cache.length if cache is not None else 0
+        own = Own(tap) if tap is not None else None
+        logits = self.model.decode(ids, self.memory, cache, own, check, last)
+        self._ids = [*self._ids[:start], *ids[0].tolist()]
+        if self.rules is not None:
+            logits[0, -1] = self.rules(self._ids, logits[0, -1])
+        return logits
+
+
+class Own:
+    """Lets a tap see the target's attention to itself only: the source's keys are other tokens than its map shows."""
+
+    def __init__(self, tap: Tap) -> None:
+        self._tap = tap
+
+    def layer(self, name: str) -> LayerTap | None:
+        return self._tap.layer(name) if name.endswith(".self") else None

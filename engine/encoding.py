@@ -1,0 +1,177 @@
+"""What encoders do: fill masks, name a text's class, turn texts into vectors. Knows a model and a tokenizer.
+
+Every function here is one or a few short passes, so only the texts of an `embed` are worth a turn each.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from engine.errors import BadModelFiles, ContextOverflow, InvalidValue, UnsupportedModel
+from engine.lanes import Job
+from engine.messages import Classified, Embedded, Filled, Filler, Progress
+from engine.models.base import Encoder
+from engine.text.tokenizer import Tokenizer
+
+MASK = "[MASK]"
+"""What a mask may always be written as."""
+
+
+@torch.inference_mode()
+def fill(
+    run: int, model: Encoder, tokenizer: Tokenizer, text: str, candidates: int, check: Callable[[], None]
+) -> Filled:
+    """The likeliest tokens for every mask of a text; InvalidValue where there is none, or the model cannot fill any."""
+    _require(model, "fill", "fill masks")
+    mask = tokenizer.special_tokens.get("mask_token", MASK)
+    found = tokenizer.encode(mask, special=False)
+    if len(found) != 1:
+        raise InvalidValue("The tokenizer of this model names no mask token.", "Choose a model that fills masks.")
+    ids = tokenizer.encode(text.replace(MASK, mask))
+    where = [position for position, id in enumerate(ids) if id == found[0]]
+    if not where:
+        raise InvalidValue("There is no mask in the text.", f"Write {mask} where a word is to be found.")
+    states = model(_row(ids, model), check=check)
+    probabilities = model.fill(states[:, where])[0].float().softmax(-1)
+    best = probabilities.topk(min(max(candidates, 1), probabilities.shape[1]))
+    masks = tuple(
+        (
+            position,
+            tuple(Filler(id, tokenizer.piece(id), value) for id, value in zip(row_ids, values)),
+        )
+        for position, row_ids, values in zip(where, best.indices.tolist(), best.values.tolist())
+    )
+    return Filled(run, tuple(ids), tuple(tokenizer.piece(id) for id in ids), masks)
+
+
+@torch.inference_mode()
+def classify(run: int, model: Encoder, tokenizer: Tokenizer, text: str, check: Callable[[], None]) -> Classified:
+    """The probability of every label; where they do not exclude each other, each has its own."""
+    _require(model, "classify", "name a text's class")
+    states = model(_row(tokenizer.encode(text), model), check=check)
+    logits = model.classify(states, None)[0].float()
+    values = logits.softmax(-1) if model.config.exclusive else logits.sigmoid()
+    named = sorted(zip(model.config.labels, values.tolist()), key=lambda pair: -pair[1])
+    return Classified(run, tuple(named))
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """How a text's states become one vector. kind: mean, cls or max; longest: ids read of a text, None for all."""
+
+    kind: str = "mean"
+    normalise: bool = True
+    longest: int | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """What a sentence-transformers folder declares; for other folders the mean, normalised.
+
+        Source: sentence-transformers' modules.json, 1_Pooling/config.json and sentence_bert_config.json.
+        """
+        modules = _json(folder / "modules.json", list)
+        if modules is None:
+            return cls()
+        kind, normalise = "mean", False
+        for module in modules:
+            name = str(module.get("type", "")).rpartition(".")[2] if isinstance(module, dict) else ""
+            if name == "Pooling":
+                kind = _kind(folder, str(module.get("path", "1_Pooling")))
+            elif name == "Normalize":
+                normalise = True
+            elif name != "Transformer":
+                raise UnsupportedModel(
+                    f"{folder.name}/modules.json asks for {name}, which Vitrine cannot do yet.",
+                    "Choose a model that only pools and normalises.",
+                )
+        settings = _json(folder / "sentence_bert_config.json", dict) or {}
+        longest = settings.get("max_seq_length")
+        return cls(kind, normalise, longest if isinstance(longest, int) and longest > 1 else None)
+
+    def __call__(self, states: Tensor) -> Tensor:
+        """States [1, T, C] of one text to a vector [C]."""
+        x = states[0].float()
+        vector = x.mean(0) if self.kind == "mean" else x[0] if self.kind == "cls" else x.amax(0)
+        return functional.normalize(vector, dim=0) if self.normalise else vector
+
+
+def embed(
+    run: int, model: Encoder, tokenizer: Tokenizer, texts: Sequence[str], pooling: Pooling, check: Callable[[], None]
+) -> Job:
+    """Yields Progress before each text and one Embedded at the end."""
+    if not texts:
+        raise InvalidValue("There is no text to embed.", "Give one at least.")
+    longest = min(pooling.longest or model.config.context, model.config.context)
+    vectors = []
+    for done, text in enumerate(texts):
+        yield Progress(run, "Embedding", done, len(texts))
+        vectors.append(_vector(model, tokenizer, text, pooling, longest, check))
+    stacked = torch.stack(vectors)
+    unit = functional.normalize(stacked, dim=-1)
+    yield Embedded(run, stacked.numpy(), (unit @ unit.T).numpy())
+    return None
+
+
+@torch.inference_mode()
+def _vector(
+    model: Encoder, tokenizer: Tokenizer, text: str, pooling: Pooling, longest: int, check: Callable[[], None]
+) -> Tensor:
+    ids = tokenizer.encode(text)
+    if len(ids) > longest:  # the last id is the end mark
+        ids = [*ids[: longest - 1], ids[-1]]
+    return pooling(model(_row(ids, model), check=check)).cpu()
+
+
+def _require(model: Encoder, use: str, words: str) -> None:
+    if model.config.use != use:
+        raise InvalidValue(
+            f"This model has no head to {words}: it was made to {model.config.use}.", f"Choose one that can {words}."
+        )
+
+
+def _row(ids: list[int], model: Encoder) -> Tensor:
+    if not ids:
+        raise InvalidValue("The text is empty.", "Type something first.")
+    if len(ids) > model.config.context:
+        raise ContextOverflow(
+            f"The text is {len(ids):,} tokens long, the model can read {model.config.context:,}.", "Shorten it."
+        )
+    if max(ids) >= model.config.vocabulary:
+        raise BadModelFiles("The tokenizer gives ids that the model does not have.", "Download the model again.")
+    return torch.tensor([ids], device=next(model.parameters()).device)
+
+
+def _kind(folder: Path, inside: str) -> str:
+    settings = _json(folder / Path(inside).name / "config.json", dict) or {}
+    asked = [key.removeprefix("pooling_mode_") for key, on in settings.items() if on is True and "pooling_mode_" in key]
+    asked = [str(settings["pooling_mode"])] if "pooling_mode" in settings else asked
+    kind = asked[0].partition("_")[0] if len(asked) == 1 else ""
+    if kind not in ("cls", "mean", "max"):
+        raise UnsupportedModel(
+            f"{folder.name}/{inside}/config.json asks to pool by {', '.join(asked) or 'nothing'}.",
+            "Vitrine pools by the mean, the maximum or the first token.",
+        )
+    return kind
+
+
+def _json(path: Path, kind: type) -> Any:
+    """A JSON file's value, None where there is no such file; BadModelFiles where it is another kind of thing."""
+    if not path.is_file():
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadModelFiles(
+            f"{path.name} in {path.parent.name} cannot be read.", "Download the model again."
+        ) from error
+    if not isinstance(value, kind):
+        raise BadModelFiles(f"{path.name} in {path.parent.name} is not what it should be.", "Download the model again.")
+    return value
