@@ -75,14 +75,21 @@ def test_one_id_may_have_two_pieces() -> None:
 
 @given(st.data())
 @settings(max_examples=60)
-def test_a_blob_cut_or_changed_anywhere_is_refused_in_a_sentence_or_read_as_records(data: st.DataObject) -> None:
-    blob = bytearray(pack([_record(), _record()]))
+def test_a_blob_cut_or_changed_anywhere_is_refused_in_a_sentence_or_read_as_it_was(data: st.DataObject) -> None:
+    records = [_record(), _record()]
+    blob = bytearray(pack(records))
     if data.draw(st.booleans()):
         blob = blob[: data.draw(st.integers(0, len(blob) - 1))]
     else:
         blob[data.draw(st.integers(0, len(blob) - 1))] ^= data.draw(st.integers(1, 255))
-    with pytest.raises(EngineError, match="cannot be read"):
-        unpack(bytes(blob))
+    try:
+        again = unpack(bytes(blob))  # a few bits of the compressed stream are padding
+    except EngineError as error:
+        assert "cannot be read" in error.message
+    else:
+        assert len(again) == len(records)
+        for before, after in zip(records, again):
+            assert_same(before, after)
 
 
 def test_a_head_that_claims_more_than_there_is_is_refused() -> None:
