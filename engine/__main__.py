@@ -15,16 +15,22 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.engine import Engine
 from engine.errors import EngineError, InvalidValue
 from engine.flags import add_flags, given
 from engine.messages import (
+    Classified,
+    Classify,
     Command,
     Done,
+    Embed,
+    Embedded,
     Event,
     Failed,
+    Fill,
+    Filled,
     Generate,
     Generated,
     Load,
@@ -39,7 +45,9 @@ from engine.messages import (
 )
 from engine.params import CaptureParams, LoadParams, SamplingParams
 
-SUBCOMMANDS = ("generate", "chat", "score", "tokenize", "template", "inspect")
+SUBCOMMANDS = ("generate", "chat", "score", "fill", "classify", "embed", "tokenize", "template", "inspect")
+
+Answer = TypeVar("Answer", bound=Event)
 
 
 class Client:
@@ -108,18 +116,21 @@ def sampling_from(arguments: argparse.Namespace, info: ModelInfo) -> SamplingPar
 
 
 def generate(arguments: argparse.Namespace) -> int:
+    if arguments.text is None and arguments.ids is None and arguments.source is None:
+        arguments.usage("one of --prompt, --ids and --source is needed")
     prompt = _prompt(arguments)
     capture = CaptureParams(candidates=0)
     with Client() as client:
         info = load_model(client, arguments)
-        result = None
+        result, streamed = None, False
         for event in client.run(Generate(prompt, sampling_from(arguments, info), capture)):
             if isinstance(event, Tokens) and not arguments.json:
                 print(event.text, end="", flush=True)
+                streamed = True
             elif isinstance(event, Generated):
                 result = event
     if not arguments.json:
-        print()
+        print("" if streamed or result is None else result.text)  # beams are known at the end
         if result is not None and result.finish == "cancelled":
             return 130
         return 0
@@ -154,6 +165,41 @@ def score(arguments: argparse.Namespace) -> int:
     else:
         mean = scored.nll / scored.scored
         print(f"{scored.scored:,} tokens scored, {mean:.4f} nats a token, perplexity {scored.perplexity:.4f}")
+    return 0
+
+
+def fill(arguments: argparse.Namespace) -> int:
+    filled = _ask(arguments, Fill(_text(arguments), arguments.candidates), Filled)
+    if arguments.json:
+        masks = [
+            {"position": position, "candidates": [dataclasses.asdict(filler) for filler in fillers]}
+            for position, fillers in filled.masks
+        ]
+        _print_json(masks=masks)
+    else:
+        for position, fillers in filled.masks:
+            words = ", ".join(f"{filler.token.strip()} {filler.probability:.1%}" for filler in fillers)
+            print(f"{position}: {words}")
+    return 0
+
+
+def classify(arguments: argparse.Namespace) -> int:
+    classified = _ask(arguments, Classify(_text(arguments)), Classified)
+    if arguments.json:
+        _print_json(labels=[{"label": label, "probability": value} for label, value in classified.labels])
+    else:
+        for label, value in classified.labels:
+            print(f"{value:7.2%} {label}")
+    return 0
+
+
+def embed(arguments: argparse.Namespace) -> int:
+    embedded = _ask(arguments, Embed(tuple(arguments.texts)), Embedded)
+    if arguments.json:
+        _print_json(vectors=embedded.vectors.tolist(), similarities=embedded.similarities.tolist())
+    else:
+        for text, row in zip(arguments.texts, embedded.similarities.tolist()):
+            print(" ".join(f"{value:6.3f}" for value in row), text)
     return 0
 
 
@@ -235,6 +281,16 @@ def chat(arguments: argparse.Namespace) -> int:
             history += [Message("user", line), Message("assistant", text)]
 
 
+def _ask(arguments: argparse.Namespace, command: Command, answer: type[Answer]) -> Answer:
+    """Load the model and run a command that is answered by one event of that type."""
+    with Client() as client:
+        load_model(client, arguments)
+        found = next((event for event in list(client.run(command)) if isinstance(event, answer)), None)
+    if found is None:
+        raise EngineError("It was cancelled before there was an answer.")
+    return found
+
+
 # --- arguments --------------------------------------------------------------------------------------------------------
 
 
@@ -246,15 +302,16 @@ def _text(arguments: argparse.Namespace) -> str:
             raise EngineError(f"{arguments.file} cannot be read: {error.strerror}.", "Choose a text file.") from error
         except UnicodeDecodeError as error:
             raise EngineError(f"{arguments.file} is not UTF-8 text.", "Save it as UTF-8 first.") from error
-    text: str = arguments.text
+    text: str = arguments.text or ""
     return text
 
 
 def _prompt(arguments: argparse.Namespace) -> Prompt:
+    source = arguments.source
     if arguments.ids is None:
-        return Prompt(text=_text(arguments))
+        return Prompt(text=_text(arguments), source=source)
     try:
-        return Prompt(ids=tuple(int(word) for word in arguments.ids.replace(",", " ").split()))
+        return Prompt(ids=tuple(int(word) for word in arguments.ids.replace(",", " ").split()), source=source)
     except ValueError:
         raise InvalidValue(
             f"--ids is {arguments.ids!r}, which is not a list of whole numbers.", 'Write them like "1 2 3".'
@@ -294,7 +351,11 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--stop", action="append", metavar="TEXT", help="End where this text appears; repeatable.")
 
     sub = add(generate, "Continue a text.", runs=True)
-    source = sub.add_mutually_exclusive_group(required=True)
+    sub.add_argument(
+        "--source", metavar="TEXT", help="what an encoder-decoder reads; a prompt is its target's beginning"
+    )
+    sub.set_defaults(usage=sub.error)
+    source = sub.add_mutually_exclusive_group()
     source.add_argument("--prompt", dest="text", metavar="TEXT")
     source.add_argument("--ids", metavar="IDS", help='token ids, taken as they are: "1 2 3"')
     add_sampling(sub)
@@ -304,10 +365,21 @@ def _parser() -> argparse.ArgumentParser:
     add_sampling(sub)
 
     sub = add(score, "How likely the model finds a text.", runs=True)
+    sub.add_argument("--source", metavar="TEXT", help="what an encoder-decoder reads; the text is then its target")
     source = sub.add_mutually_exclusive_group(required=True)
     source.add_argument("--text", metavar="TEXT")
     source.add_argument("--file", metavar="FILE")
     source.add_argument("--ids", metavar="IDS")
+
+    sub = add(fill, "The likeliest tokens for every [MASK] of a text.", runs=True)
+    sub.add_argument("--text", metavar="TEXT", required=True)
+    sub.add_argument("--candidates", metavar="N", type=int, default=20, help="how many for each mask")
+
+    sub = add(classify, "The labels of a text, by a sequence-classification head.", runs=True)
+    sub.add_argument("--text", metavar="TEXT", required=True)
+
+    sub = add(embed, "Texts as vectors, and how similar they are.", runs=True)
+    sub.add_argument("--text", dest="texts", metavar="TEXT", action="append", required=True, help="repeatable")
 
     sub = add(tokenize, "A text as token ids and pieces.")
     source = sub.add_mutually_exclusive_group(required=True)
