@@ -129,7 +129,7 @@ def check_prompt(ids: Sequence[int], model: Decoder) -> None:
             f"The id {wrong} is not in this model's vocabulary.",
             f"Ids go from 0 to {model.config.vocabulary - 1}.",
         )
-    if len(ids) >= model.config.context:
+    if len(ids) > model.config.context:
         raise ContextOverflow(
             f"This needs {len(ids):,} tokens and the model can hold {model.config.context:,}, answer included.",
             "Shorten the text, or start a new chat.",
@@ -181,14 +181,14 @@ def generate(
             if now - shown > STATS_INTERVAL:
                 shown = now
                 rate = (len(times) - 1) / max(now - times[0], 1e-9)
-                yield Stats(run, len(ids), model.config.context, recorder.count, rate)
+                yield Stats(run, len(context.ids), model.config.context, recorder.count, rate)
             if token in eos_ids:
                 finish = "eos"
                 break
             if recorder.stopped:
                 finish = "stop"
                 break
-            if recorder.count >= sampling.max_new_tokens or len(ids) >= model.config.context:
+            if recorder.count >= sampling.max_new_tokens or len(ids) > model.config.context:
                 break
             check()
             context.tap.params = settings.capture
@@ -208,7 +208,7 @@ def generate(
         [
             *([Tokens(run, text, records)] if text or records else []),
             *context.tap.events(run, last=True),
-            Stats(run, len(ids), model.config.context, recorder.count, rate),
+            Stats(run, len(context.ids), model.config.context, recorder.count, rate),
             Generated(
                 run,
                 tuple(prompt_ids),

@@ -277,7 +277,9 @@ def test_an_answer_that_fills_the_context_ends_with_length(storyteller: Driver) 
     stats = all_of(events, Stats)[-1]
     assert result.finish in ("length", "eos")
     if result.finish == "length":
-        assert len(result.prompt_ids) + len(result.ids) == 256 == stats.context_used == stats.context_total
+        # The last token drawn need not be read any more, so it may stand beyond the context.
+        assert len(result.prompt_ids) + len(result.ids) == 257
+        assert stats.context_used == stats.context_total == 256
 
 
 @pytest.mark.parametrize(

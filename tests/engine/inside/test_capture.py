@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from hypothesis import given, settings
@@ -37,7 +39,7 @@ def test_thumbnails_fed_in_any_pieces_equal_the_block_means_of_the_whole_map(
     whole = causal(2, size)
     thumbnails = Thumbnails(side)
     edges = [0, *sorted(c for c in cuts if c < size), size]
-    for start, end in zip(edges, edges[1:]):
+    for start, end in pairwise(edges):
         thumbnails.add("a", whole[:, start:end, :end], start)
     _, cells = thumbnails.read()
     cell, n = thumbnails.cell, cells.shape[-1]
