@@ -117,7 +117,7 @@ class GGUF:
 
     def floats(self, name: str) -> np.ndarray:
         """A tensor in float32, whatever its number format."""
-        return dequantize(self.raw(name), GGMLQuantizationType[self.tensors[name].kind]).astype(np.float32)
+        return floats(self.raw(name), self.tensors[name].kind)
 
     def damaged(self, why: str) -> BadModelFiles:
         return BadModelFiles(f"{self.name} is damaged or was not downloaded completely: {why}.", AGAIN)
@@ -177,6 +177,12 @@ class GGUF:
                 raise self.damaged(f"{info.name:.60} lies outside its place")
             done = info.offset + info.nbytes
             self.tensors[info.name] = TensorInfo(info.name, info.shape, info.kind, start + info.offset, info.nbytes)
+
+
+def floats(raw: np.ndarray, kind: str) -> np.ndarray:
+    """Rows of bytes in a number format, as float32; a damaged scale gives infinities, not warnings."""
+    with np.errstate(all="ignore"):
+        return dequantize(raw, GGMLQuantizationType[kind]).astype(np.float32, copy=False)
 
 
 class _Cursor:

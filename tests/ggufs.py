@@ -28,11 +28,15 @@ def write_gguf(path: Path, model: Any, kind: str = "F32", **extra: np.ndarray) -
     writer = GGUFWriter(path, name)
     _describe(writer, config)
     architecture = next(key for key, value in gguf.MODEL_ARCH_NAMES.items() if value == name)
-    table = gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
+    table = gguf.get_tensor_name_map(architecture, 2 * config.num_hidden_layers)
+    # transformers 5 calls every T5 tied, and says apart whether its head is.
+    tied = config.tie_word_embeddings and getattr(config, "scale_decoder_outputs", True)
     for key, array in extra.items():
         writer.add_tensor(f"{key}.weight", array.astype(np.float32))
     for key, weight in model.state_dict().items():
-        if key in ("lm_head.weight", "embed_out.weight") and config.tie_word_embeddings:
+        if key in ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight"):  # T5's, the same as shared
+            continue
+        if key in ("lm_head.weight", "embed_out.weight") and tied:
             continue
         stem, _, end = key.rpartition(".")
         found = table.get_name(stem) or table.get_name(stem.partition(".")[2])
@@ -73,6 +77,13 @@ def _rows(name: str, written: str, count: int, config: Any) -> np.ndarray | None
 
 def _describe(writer: GGUFWriter, config: Any) -> None:
     """The config's values under GGUF's keys; a key is written where the converter of the family writes it."""
+    if config.model_type == "t5":
+        writer.add_decoder_block_count(config.num_decoder_layers)
+        writer.add_key_length(config.d_kv)
+        writer.add_value_length(config.d_kv)
+        writer.add_relative_attn_buckets_count(config.relative_attention_num_buckets)
+        writer.add_layer_norm_rms_eps(config.layer_norm_epsilon)
+        writer.add_decoder_start_token_id(config.decoder_start_token_id)
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     values = config.to_dict()
     writer.add_embedding_length(config.hidden_size)
@@ -80,8 +91,8 @@ def _describe(writer: GGUFWriter, config: Any) -> None:
     writer.add_block_count(config.num_hidden_layers)
     writer.add_head_count(config.num_attention_heads)
     writer.add_context_length(getattr(config, "max_position_embeddings", None) or 64)
-    hidden = values.get("intermediate_size") or values.get("n_inner") or values.get("ffn_hidden_size")
-    writer.add_feed_forward_length(hidden or 4 * config.hidden_size)
+    hidden = (values.get(key) for key in ("d_ff", "intermediate_size", "n_inner", "ffn_hidden_size"))
+    writer.add_feed_forward_length(next(filter(None, hidden), 4 * config.hidden_size))
     if values.get("rms_norm_eps"):
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     else:

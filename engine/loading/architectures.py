@@ -247,6 +247,26 @@ def _bloom(keys: Keys) -> Config:
     }
 
 
+def _t5(keys: Keys) -> Config:
+    layers = keys.count("block_count")
+    return {
+        "model_type": "t5",
+        "is_encoder_decoder": True,
+        "d_model": keys.count("embedding_length"),
+        "d_kv": keys.count("attention.key_length"),
+        "d_ff": keys.count("feed_forward_length"),
+        "num_layers": layers,
+        "num_decoder_layers": keys.count("decoder_block_count", layers),
+        "num_heads": keys.count("attention.head_count"),
+        "vocab_size": keys.vocabulary,
+        "relative_attention_num_buckets": keys.count("attention.relative_buckets_count"),
+        "layer_norm_epsilon": keys.number("attention.layer_norm_rms_epsilon"),
+        "feed_forward_proj": "gated-gelu" if keys.has("enc.blk.0.ffn_gate.weight") else "relu",
+        "decoder_start_token_id": keys.optional("decoder_start_token_id"),
+        "tie_word_embeddings": not keys.has("output.weight"),
+    }
+
+
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
@@ -291,4 +311,5 @@ ARCHITECTURES: dict[str, Architecture] = {
     "gptneox": Architecture(_gpt_neox, _headwise_rows),
     "bloom": Architecture(_bloom, _headwise_rows),
     "falcon": Architecture(_falcon, _groupwise_rows),
+    "t5": Architecture(_t5),
 }

@@ -6,6 +6,7 @@ The header was checked by engine/gguf.py; names and the arithmetic of the number
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import gguf
 
 from engine.errors import UnsupportedModel
-from engine.gguf import GGUF, TensorInfo
+from engine.gguf import GGUF, TensorInfo, floats
 from engine.loading.architectures import Architecture, Config
 from engine.loading.safetensors import PRECISIONS, Entry
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 KINDS = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
 """The number formats that are read."""
 
+BLOCK = re.compile(r"blk\.(\d+)\.")
 NOT_WEIGHTS = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
 """Tensors that belong to the config."""
 
@@ -64,7 +66,8 @@ class GGUFWeights:
     def places(self, model: LanguageModel) -> dict[str, str | None]:
         """Tensor name -> the model's parameter it belongs to; its own name where there is none."""
         names = {value: key for key, value in gguf.MODEL_ARCH_NAMES.items()}
-        table = gguf.get_tensor_name_map(names[self._file.metadata["general.architecture"]], model.config.layers)
+        blocks = 1 + max((int(number) for name in self.entries for number in BLOCK.findall(name)), default=0)
+        table = gguf.get_tensor_name_map(names[self._file.metadata["general.architecture"]], min(blocks, 1024))
         found: dict[str, str | None] = {name: name for name in self.entries}
         for parameter, _ in model.named_parameters():
             stem, _, suffix = parameter.rpartition(".")
@@ -91,7 +94,7 @@ class GGUFWeights:
             if info.kind in ("F32", "F16", "BF16"):
                 tensor = torch.from_numpy(raw).view(getattr(torch, TORCH_NAMES[info.kind]))
             else:
-                tensor = torch.from_numpy(gguf.dequantize(raw, gguf.GGMLQuantizationType[info.kind]))
+                tensor = torch.from_numpy(floats(raw, info.kind))
             if name.endswith(self._architecture.transposed):
                 tensor = tensor.T
             if self._architecture.plus_one and name.endswith("norm.weight"):

@@ -18,6 +18,7 @@ from ggufs import write_gguf
 from engine.errors import UnsupportedModel
 from engine.gguf import GGUF
 from engine.loading.gguf import KINDS
+from engine.models.base import Seq2Seq
 
 transformers = pytest.importorskip("transformers")
 load_gguf_checkpoint = pytest.importorskip("transformers.modeling_gguf_pytorch_utils").load_gguf_checkpoint
@@ -93,6 +94,39 @@ def test_a_gguf_gives_the_logits_of_the_model_it_was_written_from(tmp_path: Path
     model = loaded(path).model
     ids = ids_of(model, 40)
     torch.testing.assert_close(model(ids), theirs(ids).logits, **TOLERANCE)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("changes", [{}, {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}])
+def test_a_gguf_of_t5_gives_the_logits_of_its_model(tmp_path: Path, changes: dict[str, Any]) -> None:
+    config = transformers.T5Config(
+        vocab_size=131, d_model=96, d_kv=32, d_ff=64, num_layers=2, num_decoder_layers=3, num_heads=3,
+        relative_attention_num_buckets=10, decoder_start_token_id=0, **changes,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    theirs = transformers.T5ForConditionalGeneration(config).eval()
+    found = loaded(write_gguf(tmp_path / "tiny.gguf", theirs))
+    model = found.model
+    assert isinstance(model, Seq2Seq) and (found.kind, found.start_id) == ("encoder-decoder", 0)
+    source, target = torch.arange(1, 31)[None], torch.arange(40, 60)[None]
+    logits = model.decode(target, model.encode(source))
+    torch.testing.assert_close(logits, theirs(input_ids=source, decoder_input_ids=target).logits, **TOLERANCE)
+
+
+@torch.inference_mode()
+def test_llama3_scaling_is_known_by_its_factors_and_other_factors_are_refused(tmp_path: Path) -> None:
+    rope = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0}
+    rope |= {"high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+    config = transformers.LlamaConfig(**{**SIZES, "rope_parameters": rope})
+    torch.manual_seed(0)
+    theirs = transformers.LlamaForCausalLM(config).eval()
+    plain = 500000.0 ** -(np.arange(0, 32, 2) / 32)
+    factors = plain / theirs.model.rotary_emb.inv_freq.numpy()
+    model = loaded(write_gguf(tmp_path / "tiny.gguf", theirs, rope_freqs=factors)).model
+    ids = ids_of(model, 60)
+    torch.testing.assert_close(model(ids), theirs(ids).logits, **TOLERANCE)
+    with pytest.raises(UnsupportedModel, match="factors"):
+        loaded(write_gguf(tmp_path / "other.gguf", theirs, rope_freqs=factors**2))
 
 
 @torch.inference_mode()
