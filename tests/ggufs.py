@@ -38,6 +38,8 @@ def write_gguf(path: Path, model: Any, kind: str = "F32", **extra: np.ndarray) -
             continue
         if key in ("lm_head.weight", "embed_out.weight") and tied:
             continue
+        if key.startswith("pooler."):
+            continue
         stem, _, end = key.rpartition(".")
         found = table.get_name(stem) or table.get_name(stem.partition(".")[2])
         assert found, key

@@ -267,6 +267,23 @@ def _t5(keys: Keys) -> Config:
     }
 
 
+def _bert(keys: Keys) -> Config:
+    """These files hold no head: they embed."""
+    types = keys.file.tensors.get("token_types.weight")
+    return {
+        "model_type": "bert",
+        "architectures": ["BertModel"],
+        "hidden_size": keys.count("embedding_length"),
+        "num_hidden_layers": keys.count("block_count"),
+        "num_attention_heads": keys.count("attention.head_count"),
+        "intermediate_size": keys.count("feed_forward_length"),
+        "max_position_embeddings": keys.count("context_length"),
+        "type_vocab_size": types.shape[0] if types is not None else 2,
+        "vocab_size": keys.vocabulary,
+        "layer_norm_eps": keys.number("attention.layer_norm_epsilon"),
+    }
+
+
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
@@ -312,4 +329,5 @@ ARCHITECTURES: dict[str, Architecture] = {
     "bloom": Architecture(_bloom, _headwise_rows),
     "falcon": Architecture(_falcon, _groupwise_rows),
     "t5": Architecture(_t5),
+    "bert": Architecture(_bert),
 }

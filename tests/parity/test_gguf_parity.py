@@ -18,7 +18,7 @@ from ggufs import write_gguf
 from engine.errors import UnsupportedModel
 from engine.gguf import GGUF
 from engine.loading.gguf import KINDS
-from engine.models.base import Seq2Seq
+from engine.models.base import Encoder, Seq2Seq
 
 transformers = pytest.importorskip("transformers")
 load_gguf_checkpoint = pytest.importorskip("transformers.modeling_gguf_pytorch_utils").load_gguf_checkpoint
@@ -111,6 +111,18 @@ def test_a_gguf_of_t5_gives_the_logits_of_its_model(tmp_path: Path, changes: dic
     source, target = torch.arange(1, 31)[None], torch.arange(40, 60)[None]
     logits = model.decode(target, model.encode(source))
     torch.testing.assert_close(logits, theirs(input_ids=source, decoder_input_ids=target).logits, **TOLERANCE)
+
+
+@torch.inference_mode()
+def test_a_gguf_of_bert_gives_the_states_of_its_model(tmp_path: Path) -> None:
+    sizes = {key: value for key, value in SIZES.items() if key not in ("num_key_value_heads", "pad_token_id")}
+    torch.manual_seed(0)
+    theirs = transformers.BertModel(transformers.BertConfig(**sizes, type_vocab_size=3)).eval()
+    found = loaded(write_gguf(tmp_path / "tiny.gguf", theirs))
+    model = found.model
+    assert isinstance(model, Encoder) and (found.kind, model.config.use) == ("encoder", "embed")
+    ids = torch.arange(1, 31)[None]
+    torch.testing.assert_close(model(ids), theirs(ids).last_hidden_state, **TOLERANCE)
 
 
 @torch.inference_mode()
