@@ -68,16 +68,14 @@ class Workbench:
     def decoder(self) -> Decoder:
         """The model, where it is one that writes on from a text by itself."""
         if not isinstance(self.loaded.model, Decoder):
-            raise EngineError(
-                f"{self.info.name} is an {self.loaded.kind}: it cannot go on writing a text.", "Choose a decoder."
-            )
+            raise EngineError(f"{self.info.name} is an encoder, which writes no text.", "Choose a decoder.")
         return self.loaded.model
 
     @property
     def encoder(self) -> Encoder:
         """The model, where it is one that reads a text both ways."""
         if not isinstance(self.loaded.model, Encoder):
-            raise EngineError(f"{self.info.name} is a {self.loaded.kind}, not an encoder.", "Choose an encoder.")
+            raise EngineError(f"{self.info.name} is of the kind {self.loaded.kind}.", "Choose an encoder for this.")
         return self.loaded.model
 
 
@@ -184,11 +182,13 @@ class ModelJobs:
         return None
 
     def _score(self, command: Score, run: Run) -> Job:
-        bench = self._require()
-        prompt_ids, answer_ids, _ = self._resolve(bench, command.prompt)
+        bench, prompt = self._require(), command.prompt
+        if isinstance(bench.loaded.model, Seq2Seq) and prompt.ids is None and prompt.text is not None:
+            prompt = replace(prompt, ids=tuple(bench.tokenizer.encode(prompt.text)))  # with its end mark
+        prompt_ids, answer_ids, _ = self._resolve(bench, prompt)
         ids = [*prompt_ids, *answer_ids]
         check = checker(lambda: run.cancelled)
-        model = self._writer(bench, command.prompt, check)
+        model = self._writer(bench, prompt, check)
         yield from (score_target if isinstance(model, Target) else score)(run.id, model, bench.tokenizer, ids, check)
         return None
 
