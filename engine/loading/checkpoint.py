@@ -144,6 +144,7 @@ TOKENIZER_HEAD = re.compile(rb'"model"\s*:\s*\{\s*"type"\s*:\s*"(\w+)"')
 OLDER_TOKENIZERS = {
     "tokenizer.model": "SentencePiece",
     "spiece.model": "SentencePiece",
+    "source.spm": "SentencePiece",
     "merges.txt": "BPE",
     "vocab.txt": "WordPiece",
 }

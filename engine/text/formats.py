@@ -17,6 +17,7 @@ from tokenizers import AddedToken, normalizers
 
 from engine.errors import BadModelFiles, EngineError, UnsupportedModel
 from engine.text import sentencepiece
+from engine.text.marian import marian
 from engine.text.splitting import QWEN2
 from engine.text.vocabularies import byte_level_bpe, framed, word_pieces
 
@@ -133,9 +134,23 @@ def _word_pieces(path: Path, settings: dict[str, Any], kind: str) -> tokenizers.
     return backend
 
 
+def _marian(path: Path, settings: dict[str, Any], kind: str) -> tokenizers.Tokenizer:
+    _require(path, kind, ("MarianTokenizer",))
+    if settings.get("separate_vocabs") is True:
+        raise UnsupportedModel(
+            f"{path.parent} has a vocabulary for each language, which cannot be read yet.",
+            "Add the model's tokenizer.json to the folder.",
+        )
+    _name(settings, eos_token="</s>", unk_token="<unk>", pad_token="<pad>")
+    source = sentencepiece.read(_bytes(path), f"{path.name} in {path.parent}")
+    specials = {name: settings[name] for name in ("eos_token", "unk_token", "pad_token")}
+    return marian(source, read_json(path.with_name("vocab.json")), specials, f"vocab.json in {path.parent}")
+
+
 BUILDERS: dict[str, tuple[str, Builder]] = {
     "tokenizer.model": ("LlamaTokenizer", _sentencepiece),
     "spiece.model": ("T5Tokenizer", _sentencepiece),
+    "source.spm": ("MarianTokenizer", _marian),
     "vocab.json": ("GPT2Tokenizer", _byte_level),
     "vocab.txt": ("BertTokenizer", _word_pieces),
 }

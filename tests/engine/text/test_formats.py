@@ -207,6 +207,21 @@ def test_a_broken_sentencepiece_model_is_one_sentence(tmp_path: Path, spoiled: b
         Tokenizer.load(str(tmp_path))
 
 
+def test_marian_cuts_with_the_source_and_shows_the_target(tmp_path: Path) -> None:
+    (tmp_path / "source.spm").write_bytes(sentencepiece_file(1))
+    target = f"{SPACE}b"  # a piece of the target alone, and in a source nothing known
+    ids = {"</s>": 0, "<unk>": 1, f"{SPACE}a": 2, "a": 3, target: 4, "b": 5, SPACE: 6, ">>fr<<": 7, "<pad>": 8}
+    (tmp_path / "vocab.json").write_text(json.dumps(ids), "utf-8")
+    tokenizer = Tokenizer.load(str(tmp_path))
+    assert tokenizer.encode("a a b") == [2, 2, 6, 1, 0]
+    assert tokenizer.decode([4, 2, 5, 0]) == "b ab" and tokenizer.piece(4) == " b"
+    assert (tokenizer.eos_id, tokenizer.special_ids) == (0, {0, 1, 8})
+    assert tokenizer.encode(">>fr<< a") == [7, 2, 0]
+    (tmp_path / "vocab.json").write_text(json.dumps({"<unk>": 0, "a": 2}), "utf-8")
+    with pytest.raises(BadModelFiles, match=r"^vocab\.json in "):
+        Tokenizer.load(str(tmp_path))
+
+
 @pytest.mark.parametrize("algorithm", [3, 4])
 def test_words_and_characters_of_sentencepiece_are_refused(tmp_path: Path, algorithm: int) -> None:
     (tmp_path / "tokenizer.model").write_bytes(sentencepiece_file(algorithm))
