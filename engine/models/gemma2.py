@@ -54,10 +54,14 @@ class Config(TrunkConfig):
             **trunk,
             attention_bias=reader.take("attention_bias", bool, False),
             query_scale=reader.positive("query_pre_attn_scalar", 256.0),
-            score_cap=reader.positive("attn_logit_softcapping") if reader.has("attn_logit_softcapping") else None,
-            logit_cap=reader.positive("final_logit_softcapping") if reader.has("final_logit_softcapping") else None,
+            score_cap=_read_cap(reader, "attn_logit_softcapping", 50.0),
+            logit_cap=_read_cap(reader, "final_logit_softcapping", 30.0),
             windows=tuple(window if name == "sliding_attention" else None for name in types[:layers]),
         )
+
+
+def _read_cap(reader: Reader, key: str, default: float) -> float | None:
+    return None if reader.nulls(key) else reader.positive(key, default)
 
 
 class Block(SandwichBlock):

@@ -11,12 +11,12 @@ from typing import Self
 from engine.models.base import Reader
 from engine.models.layers import GatedMLP
 from engine.models.trunk import (
-    LARGEST_CONTEXT,
     GroupedAttention,
     PreNormBlock,
     TrunkConfig,
     TrunkDecoder,
     read_trunk,
+    read_window,
 )
 
 
@@ -27,8 +27,8 @@ class Config(TrunkConfig):
     @classmethod
     def read(cls, reader: Reader) -> Self:
         reader.choice("layer_types", (None,), None)
-        window = reader.count("sliding_window", most=LARGEST_CONTEXT) if reader.has("sliding_window") else None
-        return cls(**read_trunk(reader, "MistralForCausalLM", context=131072), window=window)
+        trunk = read_trunk(reader, "MistralForCausalLM", context=131072)
+        return cls(**trunk, window=read_window(reader, 4096))
 
 
 class Block(PreNormBlock):

@@ -12,13 +12,13 @@ from typing import Self
 from engine.models.base import Reader
 from engine.models.layers import Mixture
 from engine.models.trunk import (
-    LARGEST_CONTEXT,
     GroupedAttention,
     PreNormBlock,
     TrunkConfig,
     TrunkDecoder,
     read_chosen,
     read_trunk,
+    read_window,
 )
 
 PARTS = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
@@ -35,10 +35,9 @@ class Config(TrunkConfig):
     @classmethod
     def read(cls, reader: Reader) -> Self:
         experts = reader.count("num_local_experts", 8)
-        window = reader.count("sliding_window", most=LARGEST_CONTEXT) if reader.has("sliding_window") else None
         return cls(
             **read_trunk(reader, "MixtralForCausalLM", epsilon=1e-5, context=131072, theta=1000000.0),
-            window=window,
+            window=read_window(reader),
             experts=experts,
             chosen=read_chosen(reader, experts, 2),
         )

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from engine.models.base import Reader, Remember, read_scaling
 from engine.models.layers import ACTIVATIONS, LayerTap, Mask, Rotary, RotaryConfig, Table, attend, heads
-from engine.models.trunk import LARGEST_CONTEXT, PreNormBlock, TrunkConfig, TrunkDecoder, read_trunk
+from engine.models.trunk import LARGEST_CONTEXT, PreNormBlock, TrunkConfig, TrunkDecoder, read_trunk, read_window
 
 LONGROPE = ("longrope", "su", "yarn")
 """One kind under three names: the files of 2024 say su, a few say yarn."""
@@ -38,9 +38,8 @@ class Config(TrunkConfig):
         for factors in (rotary.factors, far_rotary.factors if far_rotary else ()):
             if len(factors) not in (0, pairs):
                 raise reader.refusal("rope_scaling", f"{len(factors)} factors", f"There have to be {pairs}.")
-        window = reader.count("sliding_window", most=LARGEST_CONTEXT) if reader.has("sliding_window") else None
         boundary = rotary.original if far_rotary else None
-        return cls(**trunk, window=window, boundary=boundary, far_rotary=far_rotary)
+        return cls(**trunk, window=read_window(reader), boundary=boundary, far_rotary=far_rotary)
 
 
 def _read_rotaries(reader: Reader, context: int) -> tuple[RotaryConfig, RotaryConfig | None]:

@@ -13,13 +13,13 @@ from torch import nn
 from engine.models.base import Reader
 from engine.models.layers import GatedMLP, Mixture
 from engine.models.trunk import (
-    LARGEST_CONTEXT,
     NormedAttention,
     PreNormBlock,
     TrunkConfig,
     TrunkDecoder,
     read_chosen,
     read_trunk,
+    read_window,
 )
 
 
@@ -42,11 +42,10 @@ class Config(TrunkConfig):
     def read(cls, reader: Reader) -> Self:
         trunk = read_trunk(reader, "Qwen3MoeForCausalLM", context=32768)
         experts = reader.count(reader.named("num_experts", "num_local_experts"), 128)
-        window = reader.count("sliding_window", 4096, most=LARGEST_CONTEXT)
         return cls(
             **trunk,
             attention_bias=reader.take("attention_bias", bool, False),
-            window=window if reader.take("use_sliding_window", bool, False) else None,
+            window=read_window(reader, 4096) if reader.take("use_sliding_window", bool, False) else None,
             experts=experts,
             chosen=read_chosen(reader, experts, 8),
             normed=reader.take("norm_topk_prob", bool, False),

@@ -84,6 +84,10 @@ class Reader:
     def has(self, key: str) -> bool:
         return self._config.get(key) is not None
 
+    def nulls(self, key: str) -> bool:
+        """Whether the key is there as null, where a family's reference tells that from a key that is absent."""
+        return key in self._config and self._config[key] is None
+
     def refusal(self, key: str, value: object, hint: str) -> UnsupportedModel:
         return UnsupportedModel(f"{self.source} sets {key} to {value!r:.80}, which Vitrine cannot do yet.", hint)
 

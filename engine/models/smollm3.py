@@ -13,13 +13,13 @@ from torch import Tensor
 from engine.models.base import Reader, Remember
 from engine.models.layers import GatedMLP, LayerTap, Mask, Table
 from engine.models.trunk import (
-    LARGEST_CONTEXT,
     GroupedAttention,
     PreNormBlock,
     TrunkConfig,
     TrunkDecoder,
     read_layer_types,
     read_trunk,
+    read_window,
 )
 
 
@@ -58,9 +58,7 @@ def _read_turned(reader: Reader, layers: int) -> tuple[bool, ...]:
 
 def _read_windows(reader: Reader, turned: tuple[bool, ...]) -> tuple[int | None, ...]:
     """The layers without positions are those with a window, unless layer_types says so."""
-    if not (reader.take("use_sliding_window", bool, False) and reader.has("sliding_window")):
-        return (None,) * len(turned)
-    window = reader.count("sliding_window", most=LARGEST_CONTEXT)
+    window = read_window(reader) if reader.take("use_sliding_window", bool, False) else None
     types = read_layer_types(reader, len(turned))
     if types is None:
         return tuple(None if has_positions else window for has_positions in turned)

@@ -107,11 +107,16 @@ def read_layer_types(reader: Reader, layers: int) -> list[str] | None:
     return types[:layers]
 
 
+def read_window(reader: Reader, default: int | None = None) -> int | None:
+    """The window that sliding_window gives; none where it is null, the default where it is absent."""
+    if reader.nulls("sliding_window") or (default is None and not reader.has("sliding_window")):
+        return None
+    return reader.count("sliding_window", default or 1, most=LARGEST_CONTEXT)
+
+
 def read_late_windows(reader: Reader, layers: int) -> tuple[int | None, ...]:
     """Windows as Qwen's configs give them: none unless use_sliding_window, then from layer max_window_layers on."""
-    window: int | None = reader.count("sliding_window", 4096, most=LARGEST_CONTEXT)
-    if not reader.take("use_sliding_window", bool, False):
-        window = None
+    window = read_window(reader, 4096) if reader.take("use_sliding_window", bool, False) else None
     types = read_layer_types(reader, layers)
     if types is None:
         first = reader.take("max_window_layers", int, 28)

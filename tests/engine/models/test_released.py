@@ -236,7 +236,24 @@ def test_windows_are_where_each_family_has_them() -> None:
     windows = read("SmolLM3 3B", use_sliding_window=True, sliding_window=9, layer_types=None).windows
     assert windows == (None, None, None, 9) * 9
     types = ["sliding_attention"] * 3 + ["full_attention"] * 25
-    assert read("Qwen3 0.6B", use_sliding_window=True, layer_types=types).windows == (4096,) * 3 + (None,) * 25
+    assert (
+        read("Qwen3 0.6B", use_sliding_window=True, sliding_window=7, layer_types=types).windows
+        == (7,) * 3 + (None,) * 25
+    )
+
+
+def test_a_null_is_told_from_an_absent_key_where_the_reference_does() -> None:
+    def without(name: str, *keys: str) -> Any:
+        config = {key: value for key, value in RELEASED[name][0].items() if key not in keys}
+        return family(config["model_type"]).Config.read(Reader(config, "it/config.json"))
+
+    assert read("Mistral 7B v0.1", sliding_window=None).window is None
+    assert without("Mistral 7B v0.1", "sliding_window").window == 4096
+    assert without("Mixtral 8x7B", "sliding_window").window is None
+    caps = ("attn_logit_softcapping", "final_logit_softcapping")
+    null, absent = read("Gemma 2 2B", **dict.fromkeys(caps)), without("Gemma 2 2B", *caps)
+    assert (null.score_cap, null.logit_cap) == (None, None)
+    assert (absent.score_cap, absent.logit_cap) == (50.0, 30.0)
 
 
 def test_rotary_positions_are_those_of_each_family() -> None:
