@@ -21,6 +21,7 @@ DOCKS = (  # module of app/panes, title, whether it is open at first
     ("models", "Models", True),
     ("probabilities", "Probabilities", True),
     ("attention", "Attention", True),
+    ("playground", "Playground", False),
 )
 DRAWER_BELOW = 1000  # pixels: the docks become one tabbed drawer
 FOLD_BELOW = 760  # pixels: the sidebar folds, the drawer is as slim as a dock can be
@@ -75,6 +76,7 @@ class Window(QMainWindow):
         actions.fill_menus(self.menuBar(), self.actions_by_name)
         self._add_dock_actions()
         self.chat.models_wanted.connect(self._show_models)
+        self.chat.playground_wanted.connect(self._show_playground)
         self._settings.changed.connect(self._on_setting)
         theme.theme_changed.connect(self._on_theme)
         self._on_setting("theme")
@@ -98,6 +100,7 @@ class Window(QMainWindow):
             self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
             dock.setVisible(shown)
         self.tabifyDockWidget(self.docks["sampling"], self.docks["models"])
+        self.tabifyDockWidget(self.docks["models"], self.docks["playground"])
         self.tabifyDockWidget(self.docks["probabilities"], self.docks["attention"])
         self.docks["sampling"].raise_()
         self.docks["probabilities"].raise_()
@@ -140,6 +143,9 @@ class Window(QMainWindow):
 
     def _show_models(self) -> None:
         self._show_dock("models")
+
+    def _show_playground(self) -> None:
+        self._show_dock("playground")
 
     def _fit(self, width: int) -> None:
         """One tabbed drawer in a narrow window, the person's own layout in a wide one; a sidebar where it has room."""

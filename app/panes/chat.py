@@ -18,17 +18,22 @@ from app.widgets.named import named, slim_bar
 from app.widgets.notice import Notice
 from app.widgets.transcript import Transcript
 from app.widgets.welcome import Welcome
-from engine import Chat, Progress, Run, StoredMessage
+from engine import Chat, ModelInfo, Progress, Run, StoredMessage
 
 NAME = "chat"
 TITLE = "Chat"
 ICON = "message-square"
+OTHER_KINDS = {  # what is said of a model that neither takes turns nor continues a text
+    "encoder": "An encoder reads a text both ways and writes none. It fills masks and compares sentences.",
+    "encoder-decoder": "An encoder-decoder reads a source and writes a target, as in translation.",
+}
 
 
 class Pane(QWidget):
-    """models_wanted: the person asked for the Models pane."""
+    """models_wanted, playground_wanted: the person asked for that pane."""
 
     models_wanted = Signal()
+    playground_wanted = Signal()
 
     def __init__(self, state: State) -> None:
         super().__init__()
@@ -51,6 +56,7 @@ class Pane(QWidget):
         self._pages.addWidget(self.transcript)
         self._pages.addWidget(self.text)
         self._welcome = Welcome()
+        self._welcome.acted.connect(self.playground_wanted)
         self._pages.addWidget(self._welcome)
         self.notice = Notice()
         self.composer = Composer()
@@ -127,6 +133,8 @@ class Pane(QWidget):
 
     def send(self, _: str = "") -> None:
         """Send what the composer holds; in Complete mode, the text."""
+        if not self.composer.isEnabled():
+            return
         self.notice.hide()
         complete = self._talk.chat.mode == "complete"
         if self._talk.send(self.text.text if complete else self.composer.text):
@@ -204,7 +212,9 @@ class Pane(QWidget):
             self.notice.hide()
 
     def _choose_page(self) -> None:
-        if self._talk.chat.mode == "complete":
+        if belongs_elsewhere(self._state.workspace.info) and not self._talk.path:
+            self._pages.setCurrentWidget(self._welcome)
+        elif self._talk.chat.mode == "complete":
             self._pages.setCurrentWidget(self.text)
         else:
             self._pages.setCurrentWidget(self.transcript if self._talk.path else self._welcome)
@@ -212,13 +222,17 @@ class Pane(QWidget):
     def _greet(self, *_: object) -> None:
         """An empty chat says who is here."""
         info = self._state.workspace.info
-        if info is not None:
+        self.composer.setEnabled(not belongs_elsewhere(info))
+        if info is not None and belongs_elsewhere(info):
+            self._welcome.say(info.name, OTHER_KINDS[info.kind], "Open the Playground")
+        elif info is not None:
             notes = [card.note for card in self._state.models.cards if card.path == info.path]
             self._welcome.say(info.name, " ".join([*notes, "Write below; Enter sends."]))
         elif self._state.workspace.loading is not None:
             self._welcome.say("Loading the model", "You can write already; the answer comes when it is ready.")
         else:
             self._welcome.say("No model is loaded", "Choose one in the Models pane, or drop a model folder there.")
+        self._choose_page()
 
     def _on_path(self) -> None:
         talk = self._talk
@@ -344,6 +358,11 @@ class Pane(QWidget):
         self.composer.editor.setFont(font)
         for key in self._tokens_of:
             self._show_tokens(key)
+
+
+def belongs_elsewhere(info: ModelInfo | None) -> bool:
+    """Whether a model is for the Playground: an encoder, or an encoder-decoder that takes no turns."""
+    return info is not None and info.kind in OTHER_KINDS and (info.kind == "encoder" or not info.chat_template)
 
 
 class _Reading(QWidget):

@@ -24,7 +24,7 @@ from app.widgets.named import named, quiet_button
 from app.widgets.order_list import OrderList
 from app.widgets.step_picture import picture
 from app.widgets.stop_list import StopList
-from engine import SamplingParams
+from engine import ModelInfo, SamplingParams
 
 NAME, TITLE, ICON = "sampling", "Sampling", "sliders-horizontal"
 
@@ -65,9 +65,11 @@ class Pane(QWidget):
         column.addWidget(self.body, 1)
         self._presets.sampling_changed.connect(self._show_sampling)
         self._presets.presets_changed.connect(self._show_presets)
+        state.workspace.model_changed.connect(self._show_model)
         theme.theme_changed.connect(self._tint)
         self._tint()
         self._show_presets()
+        self._show_model(state.workspace.info)
 
     def _make_head(self) -> QVBoxLayout:
         self.chooser = named(QComboBox(), "presetChooser", "Preset")
@@ -138,6 +140,15 @@ class Pane(QWidget):
         self.stops.set_texts(sampling.stop)
         self.order.set_order(sampling.order)
         self.reset.setEnabled(self._presets.changed)
+
+    def _show_model(self, info: ModelInfo | None) -> None:
+        """Only an encoder-decoder searches with beams; a control that does nothing is not shown."""
+        group = self.form.groups["Beam search"]
+        for place in range(group.count()):
+            item = group.itemAt(place)
+            widget = item.widget() if item is not None else None
+            if widget is not None:
+                widget.setVisible(info is not None and info.kind == "encoder-decoder")
 
     def _tint(self, *_: object) -> None:
         for button, icon in ((self.reset, "undo-2"), (self.keep, "plus"), (self.remove, "trash-2")):

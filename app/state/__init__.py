@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from app.state.conversation import Conversation
     from app.state.library import Library
     from app.state.models import Models
+    from app.state.playground import Playground
     from app.state.presets import Presets
     from app.state.workspace import Workspace
 
@@ -26,6 +27,7 @@ class State:
     presets: Presets
     captures: Captures
     models: Models
+    playground: Playground
     settings: Settings
 
 
@@ -35,6 +37,7 @@ def make_state(bridge: Bridge, settings: Settings) -> State:
     from app.state.conversation import Conversation
     from app.state.library import Library
     from app.state.models import Models
+    from app.state.playground import Playground
     from app.state.presets import Presets
     from app.state.workspace import Workspace
 
@@ -43,4 +46,6 @@ def make_state(bridge: Bridge, settings: Settings) -> State:
     captures = Captures(workspace)
     library = Library(workspace)
     conversation = Conversation(workspace, captures, presets, library, settings)
-    return State(workspace, conversation, library, presets, captures, Models(workspace, settings), settings)
+    models = Models(workspace, settings)
+    playground = Playground(workspace, captures, presets)
+    return State(workspace, conversation, library, presets, captures, models, playground, settings)

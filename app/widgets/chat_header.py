@@ -13,6 +13,7 @@ from engine import Chat, ModelInfo, Progress
 ROOMY = 520  # pixels: narrower, words give way to icons
 BESIDE = 84  # pixels of the row that are no words: margins, spaces, the arrow beside the name
 WHY_COMPLETE = "{name} has no chat template: it continues text, it does not take turns."
+WHY_NEITHER = "{name} is an {kind}: the Playground is the place for it."
 
 
 class ChatHeader(QFrame):
@@ -100,7 +101,8 @@ class ChatHeader(QFrame):
         self._name = info.name if info else "No model"
         self._model.setAccessibleName(f"Model: {self._name}")
         self._fit()
-        self.chat_button.setEnabled(info is None or info.chat_template)
+        self.chat_button.setEnabled(info is None or (info.chat_template and info.kind != "encoder"))
+        self.complete_button.setEnabled(info is None or info.kind == "decoder")
         self._explain()
 
     def show_loading(self, progress: Progress | None) -> None:
@@ -112,9 +114,12 @@ class ChatHeader(QFrame):
 
     def _explain(self) -> None:
         info = self._info
-        base = info is not None and not info.chat_template
-        self._why.setText(WHY_COMPLETE.format(name=info.name) if info is not None and base else "")
-        self._why.setVisible(base)
+        words = ""
+        if info is not None and not self.chat_button.isEnabled():
+            why = WHY_COMPLETE if info.kind == "decoder" else WHY_NEITHER
+            words = why.format(name=info.name, kind=info.kind)
+        self._why.setText(words)
+        self._why.setVisible(bool(words))
 
     def _on_fold(self, shown: bool) -> None:
         self._system.setVisible(shown and self._chat.mode != "complete")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app import theme
 from app.widgets.named import named
@@ -12,7 +12,9 @@ WIDTH = 420
 
 
 class Welcome(QWidget):
-    """Icon, title, one or two sentences."""
+    """Icon, title, one or two sentences, perhaps a button. acted: the button was pressed."""
+
+    acted = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,6 +27,9 @@ class Welcome(QWidget):
         self._text = named(QLabel(), "welcomeText")
         self._text.setWordWrap(True)
         self._text.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self.action = named(QPushButton(), "welcomeAction")
+        self.action.clicked.connect(self.acted)
+        self.action.hide()
         column = QVBoxLayout(self)
         column.setSpacing(10)
         column.addStretch(2)
@@ -36,13 +41,16 @@ class Welcome(QWidget):
         middle.addStretch(1)
         self._text.setMaximumWidth(WIDTH)
         column.addLayout(middle)
+        column.addWidget(self.action, 0, Qt.AlignmentFlag.AlignHCenter)
         column.addStretch(3)
         theme.theme_changed.connect(self._show_icon)
         self._show_icon()
 
-    def say(self, title: str, text: str) -> None:
+    def say(self, title: str, text: str, action: str = "") -> None:
         self._title.setText(title)
         self._text.setText(text)
+        self.action.setText(action)
+        self.action.setVisible(bool(action))
 
     def _show_icon(self, *_: object) -> None:
         self._icon.setPixmap(theme.icon("vitrine", 56, "accent").pixmap(56))

@@ -1,0 +1,23 @@
+"""A filler in its mask's place."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.widgets.encoder_pages import put
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "token", "expected"),
+    [
+        ("The [MASK] runs.", 0, "dog", "The dog runs."),
+        ("The <mask> runs.", 0, " dog", "The dog runs."),
+        ("[MASK] runs.", 0, " It", "It runs."),
+        ("play [MASK] on", 0, "##ing", "playing on"),
+        ("The<mask> runs.", 0, " dog", "The dog runs."),
+        ("a [MASK] b [MASK]", 1, "c", "a [MASK] b c"),
+        ("no mask", 0, "c", "no mask"),
+    ],
+)
+def test_a_filler_takes_the_place_of_its_mask(text: str, number: int, token: str, expected: str) -> None:
+    assert put(text, number, token) == expected
