@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.errors import BadModelFiles, ContextOverflow, InvalidValue, UnsupportedModel
+from engine.inside.capture import Tap
 from engine.lanes import Job
-from engine.messages import Classified, Embedded, Filled, Filler, Progress
-from engine.models.base import Encoder
+from engine.messages import Classified, Embedded, Filled, Filler, Nearest, Progress, Prompt
+from engine.models.base import Encoder, LanguageModel
+from engine.params import CaptureParams
 from engine.text.tokenizer import Tokenizer
 
 MASK = "[MASK]"
@@ -128,6 +130,60 @@ def _vector(
     if len(ids) > longest:  # the last id is the end mark
         ids = [*ids[: longest - 1], ids[-1]]
     return pooling(model(_row(ids, model), check=check)).cpu()
+
+
+@torch.inference_mode()
+def _watch(model: Encoder, ids: list[int], tap: Tap, check: Callable[[], None]) -> None:
+    tap.begin(0)
+    model(_row(ids, model), tap=tap, check=check)
+
+
+def attend(
+    run: int, model: Encoder, tokenizer: Tokenizer, prompt: Prompt, capture: CaptureParams, check: Callable[[], None]
+) -> Job:
+    """Read a text only to capture its attention, every token's to all of them: yields the tap's events."""
+    if prompt.ids is None and prompt.text is None:
+        raise InvalidValue("There is no text to read.", "Give a text or ids.")
+    ids = list(prompt.ids) if prompt.ids is not None else tokenizer.encode(prompt.text or "")
+    tap = Tap(capture, model.config.layers)
+    _watch(model, ids, tap, check)
+    yield from tap.events(run, last=True)
+    return None
+
+
+@torch.inference_mode()
+def nearest(
+    run: int, model: LanguageModel, tokenizer: Tokenizer, plus: Sequence[str], minus: Sequence[str], count: int
+) -> Nearest:
+    """The pieces whose input embeddings lie nearest to the sum of some words' minus that of others'.
+
+    A word of several pieces is their mean. Special tokens and the words' own pieces are left out.
+    """
+    if not plus:
+        raise InvalidValue("There is no word to look around.", "Give one at least.")
+    # The first embedding is the tokens' in every family here; positions and segments come after it.
+    rows = next(module.weight for module in model.modules() if isinstance(module, nn.Embedding))
+    added, taken = ([_word(word, tokenizer, len(rows)) for word in words] for words in (plus, minus))
+    aim = torch.zeros_like(rows[0], dtype=torch.float32)
+    for sign, words in ((1, added), (-1, taken)):
+        for ids in words:
+            aim += sign * rows[ids].float().mean(0)
+    cosines = functional.cosine_similarity(rows.float(), aim[None], dim=1)
+    left_out = {*tokenizer.special_ids, *(id for ids in (*added, *taken) for id in ids)}
+    cosines[[id for id in left_out if id < len(rows)]] = -torch.inf
+    named = min(tokenizer.vocabulary_size, len(rows))
+    best = cosines[:named].topk(min(max(count, 1), named))
+    found = [(id, cosine) for id, cosine in zip(best.indices.tolist(), best.values.tolist()) if cosine > -torch.inf]
+    return Nearest(run, tuple((tokenizer.piece(id), cosine) for id, cosine in found))
+
+
+def _word(word: str, tokenizer: Tokenizer, rows: int) -> list[int]:
+    """A word's ids as it stands in a sentence: behind a blank, unless the tokenizer does that by itself."""
+    found = [tokenizer.encode(text, special=False) for text in (f" {word.strip()}", word.strip())]
+    ids = min(found, key=len)
+    if not ids or any(id in tokenizer.special_ids or id >= rows for id in ids):
+        raise InvalidValue(f"{word!r} is not among the words that this model knows.", "Try another.")
+    return ids
 
 
 def _require(model: Encoder, use: str, words: str) -> None:

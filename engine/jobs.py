@@ -20,11 +20,13 @@ from engine.decoding.beams import write
 from engine.decoding.constraints import Rules
 from engine.decoding.loop import Context, Settings, check_prompt, checker, generate, read
 from engine.decoding.scoring import score, score_target
-from engine.decoding.targets import Target
-from engine.encoding import Pooling, classify, embed, fill
+from engine.decoding.targets import Target, source_of
+from engine.encoding import Pooling, attend, classify, embed, fill, nearest
 from engine.errors import EngineError, InvalidValue
 from engine.lanes import Job
 from engine.loading import LoadedModel, load
+from engine.loading.checkpoint import checkpoint
+from engine.loading.files import read_optional
 from engine.messages import (
     Attend,
     Classify,
@@ -37,6 +39,7 @@ from engine.messages import (
     Loaded,
     Message,
     ModelInfo,
+    NearestWords,
     Progress,
     Prompt,
     Rendered,
@@ -54,28 +57,39 @@ from engine.params import CaptureParams, SamplingParams
 from engine.text.templates import ChatTemplate
 from engine.text.tokenizer import Tokenizer
 
+KINDS = {
+    "decoder": "a decoder: it continues a text.",
+    "encoder-decoder": "an encoder-decoder: it writes a text for a source.",
+    "encoder": "an encoder: it fills masks and compares sentences.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
-    """A loaded model with all that its answers need."""
+    """A loaded model with all that its answers need. generation: what its files say of generating."""
 
     loaded: LoadedModel
+    generation: dict[str, Any]
     tokenizer: Tokenizer
     template: ChatTemplate | None
     info: ModelInfo
+
+    def cannot(self, hint: str = "") -> EngineError:
+        """The refusal of what another kind of model does."""
+        return EngineError(f"{self.info.name} is {KINDS[self.loaded.kind]}", hint)
 
     @property
     def decoder(self) -> Decoder:
         """The model, where it is one that writes on from a text by itself."""
         if not isinstance(self.loaded.model, Decoder):
-            raise EngineError(f"{self.info.name} is an encoder, which writes no text.", "Choose a decoder.")
+            raise self.cannot("Choose a model that writes text.")
         return self.loaded.model
 
     @property
     def encoder(self) -> Encoder:
         """The model, where it is one that reads a text both ways."""
         if not isinstance(self.loaded.model, Encoder):
-            raise EngineError(f"{self.info.name} is of the kind {self.loaded.kind}.", "Choose an encoder for this.")
+            raise self.cannot("Choose an encoder for this.")
         return self.loaded.model
 
 
@@ -98,6 +112,7 @@ class ModelJobs:
             Fill: self._fill,
             Classify: self._classify,
             Embed: self._embed,
+            NearestWords: self._nearest,
         }
 
     def start(self, command: Command, run: Run) -> Job:
@@ -124,9 +139,11 @@ class ModelJobs:
             loaded: LoadedModel = end.value
         finally:
             phases.close()
-        template, note = _template(tokenizer)
+        template, note = _template(tokenizer, loaded.kind)
+        generation = _generation(loaded)
+        info = _info(loaded, generation, template is not None or _joins_turns(loaded), note)
         self._put_down()
-        self._bench = Workbench(loaded, tokenizer, template, _info(loaded, template is not None, note))
+        self._bench = Workbench(loaded, generation, tokenizer, template, info)
         yield Loaded(run.id, self._bench.info)
         return None
 
@@ -136,25 +153,33 @@ class ModelJobs:
         return None
 
     def _generate(self, command: Generate, run: Run) -> Job:
-        bench = self._require()
-        prompt_ids, answer_ids, rendered = self._resolve(bench, command.prompt)
-        eos = frozenset(bench.loaded.eos_ids)
+        bench, prompt = self._require(), command.prompt
         check = checker(lambda: run.cancelled)
+        eos = frozenset(bench.loaded.eos_ids)
+        source: list[int] | None = None
         if isinstance(bench.loaded.model, Seq2Seq):
-            rules = Rules.read(bench.loaded.generation, bench.loaded.eos_ids)
-            target = self._target(bench, command.prompt, check, rules)
-            if command.sampling.beams > 1:
-                early = bench.loaded.generation.get("early_stopping")
-                begin = [*prompt_ids, *answer_ids]
-                beams = write(run.id, target, bench.tokenizer, begin, rendered, eos, command.sampling, early, check)
-                return (yield from beams)
+            source, rendered, prompt = self._source(bench, prompt)
+            prompt_ids, answer_ids = self._begin_target(bench, prompt)
+            begin, sampling = [*prompt_ids, *answer_ids], command.sampling
+            end = min(len(begin) + sampling.max_new_tokens, bench.info.context)
+            rules = Rules.read(bench.generation, bench.loaded.eos_ids, source, end)
+            target = Target.reading(bench.loaded.model, source, check, rules)
+            if sampling.beams > 1:
+                early = bench.generation.get("early_stopping")
+                return (
+                    yield from write(
+                        run.id, target, bench.tokenizer, begin, rendered, eos, sampling, early, command.capture, source,
+                        check,
+                    )
+                )  # fmt: skip
             context = Context.fresh(target, command.capture)
         else:
+            prompt_ids, answer_ids, rendered = self._resolve(bench, prompt)
             context = self._take_context(bench, command.capture)
         settings = self._settings[run.id] = Settings(command.sampling, command.capture)
         try:
             reason = yield from generate(
-                run.id, context, bench.tokenizer, prompt_ids, answer_ids, rendered, eos, settings, check
+                run.id, context, bench.tokenizer, prompt_ids, answer_ids, rendered, eos, settings, check, source
             )
         finally:
             del self._settings[run.id]
@@ -172,10 +197,12 @@ class ModelJobs:
 
     def _attend(self, command: Attend, run: Run) -> Job:
         bench = self._require()
-        prompt_ids, answer_ids, _ = self._resolve(bench, command.prompt)
-        ids = [*prompt_ids, *answer_ids]
         check = checker(lambda: run.cancelled)
-        check_prompt(ids, model := self._writer(bench, command.prompt, check))
+        if isinstance(bench.loaded.model, Encoder):
+            yield from attend(run.id, bench.loaded.model, bench.tokenizer, command.prompt, command.capture, check)
+            return None
+        ids, model = self._opened(bench, command.prompt, check)
+        check_prompt(ids, model)
         context = Context.fresh(model, command.capture)
         context.prepare(len(ids))
         yield from _events_of(read(run.id, context, ids, check))
@@ -183,12 +210,15 @@ class ModelJobs:
 
     def _score(self, command: Score, run: Run) -> Job:
         bench, prompt = self._require(), command.prompt
-        if isinstance(bench.loaded.model, Seq2Seq) and prompt.ids is None and prompt.text is not None:
-            prompt = replace(prompt, ids=tuple(bench.tokenizer.encode(prompt.text)))  # with its end mark
-        prompt_ids, answer_ids, _ = self._resolve(bench, prompt)
-        ids = [*prompt_ids, *answer_ids]
+        if isinstance(bench.loaded.model, Seq2Seq):
+            if prompt.source is None:
+                raise InvalidValue(
+                    f"{bench.info.name} needs a source to score a text for.", "Give the text that its encoder reads."
+                )
+            if prompt.ids is None and prompt.text is not None:
+                prompt = replace(prompt, ids=tuple(bench.tokenizer.encode(prompt.text)))  # with its end mark
         check = checker(lambda: run.cancelled)
-        model = self._writer(bench, prompt, check)
+        ids, model = self._opened(bench, prompt, check)
         yield from (score_target if isinstance(model, Target) else score)(run.id, model, bench.tokenizer, ids, check)
         return None
 
@@ -222,6 +252,11 @@ class ModelJobs:
         yield from embed(run.id, bench.encoder, bench.tokenizer, command.texts, pooling, check)
         return None
 
+    def _nearest(self, command: NearestWords, run: Run) -> Job:
+        bench = self._require()
+        yield nearest(run.id, bench.loaded.model, bench.tokenizer, command.plus, command.minus, command.count)
+        return None
+
     # --- what they share --------------------------------------------------------------------------------------------
 
     def _require(self) -> Workbench:
@@ -229,14 +264,20 @@ class ModelJobs:
             raise EngineError("No model is loaded.", "Choose one in the Models pane.")
         return self._bench
 
-    def _resolve(self, bench: Workbench, prompt: Prompt) -> tuple[list[int], list[int], str]:
-        """Ids of the prompt, ids that the answer already has, and the prompt as text."""
-        answer = list(prompt.answer_ids)
-        while answer and answer[-1] in bench.loaded.eos_ids:  # to continue is to take the end mark back
-            answer.pop()
-        more = "" if answer else prompt.answer_text
+    def _opened(self, bench: Workbench, prompt: Prompt, check: Callable[[], None]) -> tuple[list[int], Decoder]:
+        """The ids of prompt and answer, and who reads them: the model, or its decoder once it has read the source."""
         if isinstance(bench.loaded.model, Seq2Seq):
-            return self._begin_target(bench, prompt, more), answer, prompt.source or ""
+            source, _, prompt = self._source(bench, prompt)
+            begin, answer = self._begin_target(bench, prompt)
+            return [*begin, *answer], Target.reading(bench.loaded.model, source, check)
+        begin, answer, _ = self._resolve(bench, prompt)
+        return [*begin, *answer], bench.decoder
+
+    def _resolve(self, bench: Workbench, prompt: Prompt) -> tuple[list[int], list[int], str]:
+        """Ids of a decoder's prompt, ids that the answer already has, and the prompt as text."""
+        if prompt.source is not None or bench.loaded.kind != "decoder":
+            raise bench.cannot("Choose a model that fits the task.")
+        answer, more = _answer(bench, prompt)
         if prompt.ids is not None:
             return list(prompt.ids), answer, bench.tokenizer.decode(prompt.ids)
         if prompt.text is not None:
@@ -246,32 +287,28 @@ class ModelJobs:
         rendered = _require_template(bench).render(prompt.messages, True, more)
         return list(rendered.ids), answer, rendered.text
 
-    def _begin_target(self, bench: Workbench, prompt: Prompt, more: str) -> list[int]:
-        """What the target begins with: the model's own first id, then the prompt's ids or text."""
-        if prompt.source is None:
-            raise InvalidValue(
-                f"{bench.info.name} is an encoder-decoder: it needs a source to read.", "Give a source text."
-            )
+    def _source(self, bench: Workbench, prompt: Prompt) -> tuple[list[int], str, Prompt]:
+        """The ids that an encoder-decoder reads, their text, and what is left of the prompt for the target."""
+        if prompt.source is None and prompt.messages is not None and not _joins_turns(bench.loaded):
+            raise bench.cannot("Give it a source: it does not take turns.")
+        return source_of(prompt, bench.tokenizer, bench.info.context)
+
+    def _begin_target(self, bench: Workbench, prompt: Prompt) -> tuple[list[int], list[int]]:
+        """What the target begins with, the model's own first ids before the prompt's, and what it already has."""
         if bench.loaded.start_id is None:
             raise InvalidValue(
                 f"{bench.info.name} does not say what a target begins with.",
                 "Add decoder_start_token_id to its config.json.",
             )
-        ids = prompt.ids
-        if ids is None:
-            ids = tuple(bench.tokenizer.encode((prompt.text or "") + more, special=False))
-        return [bench.loaded.start_id, *ids]
-
-    def _writer(self, bench: Workbench, prompt: Prompt, check: Callable[[], None]) -> Decoder:
-        """The model, in a decoder's place once it has read the prompt's source."""
-        return self._target(bench, prompt, check) if isinstance(bench.loaded.model, Seq2Seq) else bench.decoder
-
-    def _target(
-        self, bench: Workbench, prompt: Prompt, check: Callable[[], None], rules: Rules | None = None
-    ) -> Target:
-        model = bench.loaded.model
-        assert isinstance(model, Seq2Seq)
-        return Target.reading(model, bench.tokenizer.encode(prompt.source or ""), check, rules)
+        answer, more = _answer(bench, prompt)
+        begin = [bench.loaded.start_id]
+        if prompt.ids is not None:
+            return [*begin, *prompt.ids], answer
+        ids = bench.tokenizer.encode((prompt.text or "") + more, special=False)
+        first = Rules.read(bench.generation, ()).first
+        if ids and first is not None and ids[0] != first:
+            begin.append(first)
+        return [*begin, *ids], answer
 
     def _take_context(self, bench: Workbench, capture: CaptureParams) -> Context:
         context, self._kept = self._kept, None
@@ -292,7 +329,36 @@ def _events_of(events: Generator[Event, None, Any]) -> Job:
     return None
 
 
+def _answer(bench: Workbench, prompt: Prompt) -> tuple[list[int], str]:
+    """The ids that the answer already has, or the text that it begins with."""
+    answer = list(prompt.answer_ids)
+    while answer and answer[-1] in bench.loaded.eos_ids:  # to continue is to take the end mark back
+        answer.pop()
+    return answer, "" if answer else prompt.answer_text
+
+
+def _joins_turns(loaded: LoadedModel) -> bool:
+    """Whether the tokenizer's class is one that joins the turns of a conversation into a source (Blenderbot's)."""
+    if loaded.kind != "encoder-decoder" or not Path(loaded.path).is_dir():
+        return False
+    settings = read_optional(Path(loaded.path) / "tokenizer_config.json")
+    named = str(settings.get("tokenizer_class") or JOINING.get(loaded.family, ""))
+    return named.removesuffix("Fast") in JOINING.values()
+
+
+JOINING = {"blenderbot": "BlenderbotTokenizer", "blenderbot-small": "BlenderbotSmallTokenizer"}
+
+
+def _generation(loaded: LoadedModel) -> dict[str, Any]:
+    """The checkpoint's generation_config; before there were such files, an encoder-decoder's config.json held it."""
+    if loaded.generation or loaded.kind != "encoder-decoder":
+        return loaded.generation
+    return checkpoint(loaded.path).config
+
+
 def _require_template(bench: Workbench) -> ChatTemplate:
+    if bench.loaded.kind != "decoder":
+        raise bench.cannot("It has no chat template.")
     if bench.template is None:
         raise EngineError(
             f"{bench.info.name} has no chat template, so it cannot take turns.", "Use Complete: it continues a text."
@@ -300,8 +366,10 @@ def _require_template(bench: Workbench) -> ChatTemplate:
     return bench.template
 
 
-def _template(tokenizer: Tokenizer) -> tuple[ChatTemplate | None, str]:
-    """The model's own chat template, if it has one that renders; else None and why."""
+def _template(tokenizer: Tokenizer, kind: str) -> tuple[ChatTemplate | None, str]:
+    """A decoder's own chat template, if it has one that renders; else None and why."""
+    if kind != "decoder":
+        return None, f"This is {KINDS[kind]}"
     if tokenizer.chat_template is None:
         return None, "This is a base model without a chat template: it continues a text."
     template = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens, tokenizer)
@@ -321,6 +389,7 @@ GENERATION_KEYS = (
     "typical_p",
     "repetition_penalty",
     "max_new_tokens",
+    "length_penalty",
 )
 
 
@@ -330,19 +399,20 @@ def model_defaults(generation: dict[str, Any]) -> tuple[SamplingParams, tuple[st
     Values that are absent or outside a slider's range are left alone; do_sample false does not mean greedy here.
     """
     params, taken = SamplingParams(), []
-    for key in GENERATION_KEYS:
-        if generation.get(key) is None:
+    named = {key: generation.get(key) for key in GENERATION_KEYS} | {"beams": generation.get("num_beams")}
+    for key, value in named.items():
+        if value is None:
             continue
         try:
-            params = replace(params, **{key: generation[key]})
+            params = replace(params, **{key: value})
         except InvalidValue:
             continue
         taken.append(key)
     return params, tuple(taken)
 
 
-def _info(loaded: LoadedModel, has_template: bool, note: str) -> ModelInfo:
-    defaults, taken = model_defaults(loaded.generation)
+def _info(loaded: LoadedModel, generation: dict[str, Any], chats: bool, note: str) -> ModelInfo:
+    defaults, taken = model_defaults(generation)
     config = loaded.model.config
     return ModelInfo(
         path=loaded.path,
@@ -360,7 +430,7 @@ def _info(loaded: LoadedModel, has_template: bool, note: str) -> ModelInfo:
         device=loaded.device,
         precision=loaded.precision,
         threads=loaded.threads,
-        chat_template=has_template,
+        chat_template=chats,
         defaults=defaults,
         from_model=taken,
         note=note,

@@ -16,12 +16,14 @@ import torch
 from torch import Tensor
 
 from engine.decoding.cache import KVCache
-from engine.decoding.loop import check_prompt, shielded
+from engine.decoding.loop import Context, check_prompt, shielded
+from engine.decoding.recorder import Recorder
 from engine.decoding.targets import Target
 from engine.errors import Cancelled
-from engine.messages import Beam, Beams, Event, Generated, Started
+from engine.messages import Beam, Beams, Event, Generated, Started, Stats, Tokens
 from engine.models.base import Memory, Seq2Seq
-from engine.params import SamplingParams
+from engine.params import CaptureParams, SamplingParams
+from engine.sampling.chain import trace
 from engine.text.tokenizer import Tokenizer
 
 Adjust = Callable[[list[int], Tensor], Tensor]
@@ -125,11 +127,14 @@ def write(
     eos_ids: Collection[int],
     sampling: SamplingParams,
     early: object,
+    capture: CaptureParams,
+    source: Sequence[int],
     check: Callable[[], None],
 ) -> Generator[Event, None, str]:
-    """Write a target with sampling's beams: yields Started, the Beams of every step and Generated; returns the reason.
+    """Write a target with sampling's beams: yields Started, the Beams of every step, Tokens once and Generated.
 
-    early: generation_config's early_stopping. When it is cancelled, the best beam up to then is the answer.
+    early: generation_config's early_stopping. source: the ids that were read. When it is cancelled, the best beam up to
+    then is the answer. Returns the reason it ended.
     """
     check_prompt(begin, target)
     stops: bool | Literal["never"] = "never" if early == "never" else early is True
@@ -149,14 +154,38 @@ def write(
     except StopIteration as end:
         held = end.value
         finish = "eos" if held[0].ids[-1] in eos_ids else "length"
-    best = held[0].ids if held else ()
     seconds = time.perf_counter() - begun
     shown = tuple(Beam(found.ids, tokenizer.decode(found.ids), found.score, finish != "cancelled") for found in held)
-    text = tokenizer.decode(best)
+    recorder = Recorder(tokenizer, begin, sampling.stop)
+    context = Context.fresh(Target(target.model, target.memory), capture)
+    _read_again(context, begin, held[0].ids if held else (), recorder)
+    if recorder.stopped:
+        finish = "stop"
+    text, records = recorder.finish()
+    ids, rate = tuple(recorder.ids), recorder.count / max(seconds, 1e-9)
     yield from shielded(
         [
             Beams(run, shown),
-            Generated(run, tuple(begin), best, text, finish, 0.0, seconds, len(best) / max(seconds, 1e-9)),
+            *([Tokens(run, text, records)] if text or records else []),
+            *context.tap.events(run, last=True),
+            Stats(run, len(context.ids), target.config.context, len(ids), rate),
+            Generated(run, tuple(source), ids, recorder.text, finish, 0.0, seconds, rate),
         ]
     )
     return finish
+
+
+@torch.inference_mode()
+def _read_again(context: Context, begin: Sequence[int], ids: Sequence[int], recorder: Recorder) -> None:
+    """Read the answer once more, now alone, to record its tokens and its attention, up to a stop string."""
+    if not ids:
+        return
+    rows = context.feed([*begin, *ids][:-1], lambda: None, last=False)[len(begin) - 1 :]
+    history, plain = torch.tensor([*begin, *ids], device=rows.device), SamplingParams.neutral()
+    for count, (token, row) in enumerate(zip(ids, rows), len(begin)):
+        best = torch.topk(row, min(context.tap.params.candidates, len(row))).indices
+        if context.tap.params.candidates and token not in best:
+            best = torch.cat((best, history[count : count + 1]))
+        recorder.add(token, count, row, best, trace(row, history[:count], plain, best))
+        if recorder.stopped:
+            return

@@ -146,10 +146,12 @@ def generate(
     eos_ids: frozenset[int],
     settings: Settings,
     check: Callable[[], None],
+    source: Sequence[int] | None = None,
 ) -> Generator[Event, None, str]:
     """Write an answer after prompt_ids + answer_ids; returns why it ended: eos, length, stop or cancelled.
 
-    Of the context, the longest common prefix is reused. On Cancelled, thrown in or raised by check, it still yields
+    source: what was read by an encoder before, which Generated then names as the prompt. Of the context, the longest
+    common prefix is reused. On Cancelled, thrown in or raised by check, it still yields
     what it held back and the Generated that sums up.
     """
     ids = [*prompt_ids, *answer_ids]
@@ -211,7 +213,7 @@ def generate(
             Stats(run, len(context.ids), model.config.context, recorder.count, rate),
             Generated(
                 run,
-                tuple(prompt_ids),
+                tuple(prompt_ids if source is None else source),
                 tuple(recorder.ids),
                 recorder.text,
                 finish,

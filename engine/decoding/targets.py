@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from engine.decoding.constraints import Rules
 from engine.errors import InvalidValue
+from engine.messages import Prompt
 from engine.models.base import Cache, Decoder, Memory, Seq2Seq, Tap
 from engine.models.layers import LayerTap
+from engine.text.tokenizer import Tokenizer
+
+
+def source_of(prompt: Prompt, tokenizer: Tokenizer, most: int) -> tuple[list[int], str, Prompt]:
+    """The ids that the encoder reads, their text, and what is left of the prompt for the target.
+
+    Without a source, the prompt's text or ids are it, or its messages, joined as Blenderbot's tokenizer joins turns:
+    the latest ids of them, `most` at most.
+    """
+    if prompt.source is not None:
+        return tokenizer.encode(prompt.source), prompt.source, prompt
+    if prompt.text is not None:
+        return tokenizer.encode(prompt.text), prompt.text, replace(prompt, text=None)
+    if prompt.ids is not None:
+        return list(prompt.ids), tokenizer.decode(prompt.ids), replace(prompt, ids=None)
+    if prompt.messages is None:
+        raise InvalidValue("There is no source.", "Give a text for the model to read.")
+    turns = [(" " if turn.role == "user" else "") + turn.content for turn in prompt.messages]
+    joined = "  ".join(turns)
+    return tokenizer.encode(joined)[-most:], joined, replace(prompt, messages=None)
 
 
 class Target(Decoder):
@@ -32,9 +54,10 @@ class Target(Decoder):
         """Read the source's ids first; check is called between layers and may raise. InvalidValue names wrong ids."""
         if not source:
             raise InvalidValue("The source is empty.", "Type something first.")
-        if max(source) >= model.config.source_vocabulary:
+        wrong = next((id for id in source if not 0 <= id < model.config.source_vocabulary), None)
+        if wrong is not None:
             raise InvalidValue(
-                f"The id {max(source)} is not in this model's vocabulary.",
+                f"The id {wrong} is not in this model's vocabulary.",
                 f"Ids go from 0 to {model.config.source_vocabulary - 1}.",
             )
         ids = torch.tensor([source], device=next(model.parameters()).device)

@@ -61,9 +61,11 @@ def test_what_a_kind_cannot_do_is_said_in_a_sentence(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, assets: Path
 ) -> None:
     encoder = str(write_bert(tmp_path / "tiny", "BertModel"))
-    assert "writes no text" in refused(capsys, "generate", encoder, "--prompt", "the cat")
-    assert "writes no text" in refused(capsys, "score", encoder, "--text", "the cat")
-    assert "of the kind decoder" in refused(capsys, "embed", str(assets / "models" / "stories260K"), "--text", "a")
+    decoder = str(assets / "models" / "stories260K")
+    for command in (("generate", encoder, "--prompt", "the cat"), ("score", encoder, "--text", "the cat")):
+        assert refused(capsys, *command).startswith("tiny is an encoder: it fills masks and compares sentences.")
+    for command in (("embed", decoder, "--text", "a"), ("generate", decoder, "--source", "a")):
+        assert "is a decoder: it continues a text." in refused(capsys, *command)
     assert "made to embed" in refused(capsys, "classify", encoder, "--text", "the cat")
 
 
@@ -82,8 +84,10 @@ def test_a_real_encoder_decoder_writes_greedily_and_with_beams(
     expected = json.loads((folder / "expected.json").read_text("utf-8"))
     for how, flags in (("greedy", ("--temperature", "0")), ("beam4", ("--beams", "4"))):
         name, latin = next(iter(expected[how].items()))
-        result = run(capsys, "generate", str(folder / "hf"), "--source", name, *flags)
-        assert (result["prompt_ids"], result["text"], result["finish"]) == ([52], latin, "eos")
+        ids = run(capsys, "tokenize", str(folder / "hf"), "--text", name)["ids"]
+        for flag in ("--source", "--prompt"):
+            result = run(capsys, "generate", str(folder / "hf"), flag, name, *flags)
+            assert (result["prompt_ids"], result["text"], result["finish"]) == (ids, latin, "eos")
 
 
 @pytest.mark.parity
@@ -103,6 +107,6 @@ def test_a_target_s_score_is_the_published_one_and_counts_its_first_token(
 
 
 @pytest.mark.parity
-def test_an_encoder_decoder_without_a_source_is_refused(capsys: pytest.CaptureFixture[str], references: Path) -> None:
+def test_a_target_without_a_source_is_not_scored(capsys: pytest.CaptureFixture[str], references: Path) -> None:
     folder = str(references / "models" / "aren-transliteration" / "hf")
-    assert "needs a source" in refused(capsys, "generate", folder, "--prompt", "a")
+    assert "needs a source" in refused(capsys, "score", folder, "--text", "a")
