@@ -23,13 +23,27 @@ from engine.models.base import DecoderConfig, LanguageModel, Reader
 from engine.params import LoadParams
 from engine.quantize import DTYPES, place
 
+GENERATION_KEYS = (
+    "bad_words_ids",
+    "early_stopping",
+    "encoder_no_repeat_ngram_size",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "length_penalty",
+    "min_length",
+    "no_repeat_ngram_size",
+    "num_beams",
+)
+"""What encoder-decoders of the years before generation_config.json say in config.json of how to generate."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """A model with its weights in place, in evaluation mode, and what is known of it.
 
-    generation: the checkpoint's generation_config.json as it is. eos_ids: the ids that end an answer, config's and
-    generation_config's together. start_id: what an encoder-decoder's target begins with, where it is said.
+    generation: the checkpoint's generation_config.json as it is, or what config.json says in its place. eos_ids: the
+    ids that end an answer, config's and generation_config's together. start_id: what an encoder-decoder's target begins
+    with, where it is said.
     """
 
     model: LanguageModel
@@ -62,7 +76,7 @@ def load(
     model_type = reader.take("model_type", str)
     module = family(model_type)
     config = module.Config.read(reader)
-    generation = found.generation
+    generation = found.generation or {key: raw[key] for key in GENERATION_KEYS if key in raw}
     eos_ids = _eos_ids(raw, generation)
     device = _device(params.device)
     weights = found.weights()
