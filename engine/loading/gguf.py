@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import gguf
+import numpy as np
 
 from engine.errors import UnsupportedModel
 from engine.gguf import GGUF, TensorInfo, floats
@@ -19,7 +20,7 @@ from engine.loading.architectures import Architecture, Config
 from engine.loading.safetensors import PRECISIONS, Entry
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, dtype
 
     from engine.models.base import LanguageModel
 
@@ -27,12 +28,16 @@ KINDS = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "
 """The number formats that are read."""
 
 BLOCK = re.compile(r"blk\.(\d+)\.")
+CHUNK = 2**18
+"""Bytes of the file that are dequantised at once."""
 NOT_WEIGHTS = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
 """Tensors that belong to the config."""
 
 
 class GGUFWeights:
     """All tensors of a file by their names there, with the shapes of the parameters they are for."""
+
+    computed = True
 
     def __init__(self, file: GGUF, architecture: Architecture, config: Config) -> None:
         self._file, self._architecture, self._config = file, architecture, config
@@ -78,31 +83,35 @@ class GGUFWeights:
                     break
         return found
 
-    def read(self, names: list[str]) -> Iterator[tuple[Entry, Tensor]]:
-        """The tensors of these names in the file's order; quantised ones in float32, the others as they are."""
+    def read(self, names: list[str], dtype: dtype | None = None) -> Iterator[tuple[Entry, Tensor]]:
+        """The tensors of these names in the file's order, in that dtype or else in float32.
+
+        A few rows at a time: in float32 the embeddings alone may take more than the whole model does in the end.
+        """
         import torch
 
         for name in sorted(names, key=lambda name: self._file.tensors[name].offset):
             info = self._file.tensors[name]
-            raw = self._file.raw(name)
-            try:
-                rows = self._architecture.rows(name, self._config, info.shape[0])
-            except ValueError as error:
-                raise self._file.damaged(f"{name} does not fit its metadata") from error
-            if rows is not None:  # a bias is one row of bytes
-                raw = raw.reshape(len(rows), -1)[rows].reshape(raw.shape)
-            if info.kind in ("F32", "F16", "BF16"):
-                tensor = torch.from_numpy(raw).view(getattr(torch, TORCH_NAMES[info.kind]))
+            raw = self._file.raw(name).reshape(1 if len(info.shape) == 1 else info.shape[0], -1)
+            rows = self._rows(info)
+            plus_one = self._architecture.plus_one and name.endswith("norm.weight")
+            tensor = torch.empty(info.shape, dtype=dtype or torch.float32)
+            if len(info.shape) == 1:
+                values = floats(raw, info.kind)[0]
+                tensor.copy_(torch.from_numpy((values if rows is None else values[rows]) - plus_one))
             else:
-                tensor = torch.from_numpy(floats(raw, info.kind))
-            if name.endswith(self._architecture.transposed):
-                tensor = tensor.T
-            if self._architecture.plus_one and name.endswith("norm.weight"):
-                tensor = tensor - 1
-            yield self.entries[name], tensor
+                step = max(1, CHUNK // raw.shape[1])
+                for start in range(0, len(raw), step):
+                    part = slice(start, start + step) if rows is None else rows[start : start + step]
+                    values = floats(raw[part], info.kind)
+                    tensor[start : start + step] = torch.from_numpy(values.reshape(-1, *info.shape[1:]))
+            yield self.entries[name], tensor.T if name.endswith(self._architecture.transposed) else tensor
+
+    def _rows(self, info: TensorInfo) -> np.ndarray | None:
+        try:
+            return self._architecture.rows(info.name, self._config, info.shape[0])
+        except ValueError as error:
+            raise self._file.damaged(f"{info.name} does not fit its metadata") from error
 
     def _shape(self, info: TensorInfo) -> tuple[int, ...]:
         return info.shape[::-1] if info.name.endswith(self._architecture.transposed) else info.shape
-
-
-TORCH_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}

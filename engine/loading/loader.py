@@ -87,10 +87,10 @@ def load(
 
     done, total = 0, sum(weights.entries[name].nbytes for name in names)
     yield "Loading weights", 0, total
-    for entry, tensor in weights.read(list(names)):
+    for entry, tensor in weights.read(list(names), DTYPES[precision]):
         if cancelled():
             raise Cancelled
-        place(model, names[entry.name], tensor, precision, device)
+        place(model, names[entry.name], tensor, precision, device, owned=weights.computed)
         done += entry.nbytes
         yield "Loading weights", done, total
     for name, other in model.optional.items():

@@ -18,7 +18,7 @@ from engine.errors import BadModelFiles, UnsupportedModel
 from engine.loading.files import DOWNLOAD_AGAIN, read_json
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, dtype
 
     from engine.models.base import LanguageModel
 
@@ -42,7 +42,9 @@ class Entry:
 
 
 class Weights:
-    """All tensors of a folder by name."""
+    """All tensors of a folder by name. computed: whether what is read is nobody else's, and not the file's memory."""
+
+    computed = False
 
     def __init__(self, folder: Path) -> None:
         self.files = _files(folder)
@@ -82,8 +84,8 @@ class Weights:
                 raise _unreadable(entry.file, entry.name, entry.precision)
         return {name: model.rename(name) for name in self.entries}
 
-    def read(self, names: list[str]) -> Iterator[tuple[Entry, Tensor]]:
-        """The tensors of these names, file by file, mapped from disk: copy what is to be kept."""
+    def read(self, names: list[str], dtype: dtype | None = None) -> Iterator[tuple[Entry, Tensor]]:
+        """The tensors of these names, file by file, mapped from disk: in the file's dtype, whichever is wanted."""
         wanted = set(names)
         for file in self.files:
             here = [entry for entry in self.entries.values() if entry.file == file and entry.name in wanted]

@@ -12,12 +12,16 @@ from torch import Tensor, nn
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def place(model: nn.Module, name: str, tensor: Tensor, precision: str, device: str) -> None:
+def place(model: nn.Module, name: str, tensor: Tensor, precision: str, device: str, owned: bool = False) -> None:
     """Put a checkpoint's tensor where the model, built on the meta device, has the parameter of that name.
 
-    It is copied, because the file may be replaced later, into the layout that the model gave the parameter.
+    It is copied, because the file may be replaced later, into the layout that the model gave the parameter; unless it
+    is owned: computed, and nobody else's.
     """
     owner = model.get_submodule(name.rpartition(".")[0])
     leaf = name.rpartition(".")[2]
-    weight = torch.empty_like(getattr(owner, leaf), dtype=DTYPES[precision], device=device).copy_(tensor)
+    if owned:
+        weight = tensor.to(device, DTYPES[precision])
+    else:
+        weight = torch.empty_like(getattr(owner, leaf), dtype=DTYPES[precision], device=device).copy_(tensor)
     setattr(owner, leaf, nn.Parameter(weight, requires_grad=False))
