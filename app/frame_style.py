@@ -26,8 +26,9 @@ QPushButton#segmentLeft {{ border-top-left-radius: 6px; border-bottom-left-radiu
     border-top-right-radius: 0; border-bottom-right-radius: 0; border-right: none; }}
 QPushButton#segmentRight {{ border-top-right-radius: 6px; border-bottom-right-radius: 6px;
     border-top-left-radius: 0; border-bottom-left-radius: 0; }}
-QPushButton#segmentLeft:checked, QPushButton#segmentRight:checked {{ background: {surface}; color: {text};
-    font-weight: 600; }}
+QPushButton#segmentLeft:disabled, QPushButton#segmentRight:disabled {{ background: {window}; }}
+QPushButton#segmentLeft:checked:enabled, QPushButton#segmentRight:checked:enabled {{ background: {surface};
+    color: {text}; font-weight: 600; }}
 
 #composer {{ background: {raised}; border: 1px solid {line}; border-radius: 10px; }}
 #composer[focused="true"] {{ border-color: {accent}; }}

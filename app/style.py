@@ -103,6 +103,8 @@ QScrollBar::handle:hover { background: $muted; }
 QScrollBar::add-line, QScrollBar::sub-line { width: 0; height: 0; }
 QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
 QScrollArea, QAbstractScrollArea { border: none; }
+QPlainTextEdit[kind="field"] { border: 1px solid $line; border-radius: 6px; padding: 3px 4px; }
+QPlainTextEdit[kind="field"]:focus { border: 2px solid $accent; padding: 2px 3px; }
 QScrollArea > QWidget > QWidget { background: transparent; }
 QAbstractScrollArea::corner { background: transparent; border: none; }
 

@@ -29,6 +29,7 @@ DRAWER = 300  # pixels: how wide the drawer opens
 CHAT_LEAST = 360  # pixels: what sidebar and drawer must leave to the chat
 BARE_BELOW = 680  # pixels: the drawer is put away
 COLUMN = ((1280, 380), (1920, 480))  # pixels: width of the window, width of the right column
+PLAYGROUND = 0.47  # of the width of the window
 HEIGHTS = (45, 55)  # parts of the right column's height: how to sample, what came of it
 SMALLEST, LARGEST, USUAL = 12, 24, 15  # text sizes
 LAYOUT_VERSION = 1
@@ -145,7 +146,12 @@ class Window(QMainWindow):
         self._show_dock("models")
 
     def _show_playground(self) -> None:
+        """As wide as source and target need to stand side by side, and higher than what comes of it."""
         self._show_dock("playground")
+        dock = self.docks["playground"]
+        if not self._steps_down and not dock.isFloating():
+            self.resizeDocks([dock], [max(dock.width(), round(self.width() * PLAYGROUND))], Qt.Orientation.Horizontal)
+            self.resizeDocks([dock, self.docks["probabilities"]], list(reversed(HEIGHTS)), Qt.Orientation.Vertical)
 
     def _fit(self, width: int) -> None:
         """One tabbed drawer in a narrow window, the person's own layout in a wide one; a sidebar where it has room."""

@@ -133,7 +133,7 @@ class Pane(QWidget):
 
     def send(self, _: str = "") -> None:
         """Send what the composer holds; in Complete mode, the text."""
-        if not self.composer.isEnabled():
+        if self.composer.isHidden():
             return
         self.notice.hide()
         complete = self._talk.chat.mode == "complete"
@@ -222,7 +222,7 @@ class Pane(QWidget):
     def _greet(self, *_: object) -> None:
         """An empty chat says who is here."""
         info = self._state.workspace.info
-        self.composer.setEnabled(not belongs_elsewhere(info))
+        self.composer.setHidden(belongs_elsewhere(info))
         if info is not None and belongs_elsewhere(info):
             self._welcome.say(info.name, OTHER_KINDS[info.kind], "Open the Playground")
         elif info is not None:

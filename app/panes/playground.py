@@ -36,6 +36,7 @@ class Pane(QWidget):
         self.fill, self.labels, self.similarity, self.words = FillPage(), LabelPage(), SimilarityPage(), WordPage()
         self.tabs = named(QTabWidget(), "playgroundTabs", "What to try")
         self.tabs.setDocumentMode(True)
+        self.tabs.setAccessibleDescription("Left and Right choose a page.")
         self.tabs.tabBar().setAccessibleName("What to try")
         for page, title in (
             (self.fill, "Fill"), (self.labels, "Labels"), (self.similarity, "Similarity"), (self.words, "Words"),

@@ -26,6 +26,7 @@ class TextField(QPlainTextEdit):
     def __init__(self, name: str, words: str, hint: str, height: int = 84) -> None:
         super().__init__(tabChangesFocus=True)
         named(self, name, words)
+        self.setProperty("kind", "field")
         self.setPlaceholderText(hint)
         self.setFixedHeight(height)
 

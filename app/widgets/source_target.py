@@ -20,7 +20,7 @@ from app.widgets.token_strip import TokenStrip
 from engine import Beam, TokenRecord
 
 BESIDE = 560  # pixels: from here on the two stand side by side
-TALL = 140  # pixels of either
+TALL = 112  # pixels of either
 
 
 class SourceTarget(AskPage):
@@ -32,14 +32,15 @@ class SourceTarget(AskPage):
         """size: of the tokens' text, in pixels."""
         super().__init__("", "Write", "Write the target")
         self.tasks = named(QComboBox(), "task", "What to do with the source")
+        self.tasks.setMinimumWidth(64)  # a long name must not widen the pane
         self.tasks.setToolTip("What the model is told before the source")
         self.field = TextField("source", "Source", "Text for the model to read", TALL)
         self.field.textChanged.connect(self._on_source)
         self.field.submitted.connect(self.ask)
         self.target = named(QPlainTextEdit(readOnly=True, tabChangesFocus=True), "target", "Target")
+        self.target.setProperty("kind", "field")
         self.target.setPlaceholderText("What the model writes appears here.")
-        self.target.setMinimumHeight(TALL)
-        self.target.setMaximumHeight(TALL)
+        self.target.setFixedHeight(TALL)
         self.copy = quiet_button("copyTarget", "Copy the target")
         self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.target.toPlainText()))
         self.as_tokens = toggle_button("targetTokens", "Tokens")
@@ -54,10 +55,9 @@ class SourceTarget(AskPage):
         self._beams_name.setProperty("role", "heading")
         self._sides = QBoxLayout(QBoxLayout.Direction.TopToBottom)
         self._sides.setSpacing(12)
-        self._sides.addLayout(self._make_side("Source", self.field, self.tasks), 1)
+        self._sides.addLayout(self._make_side("Source", self.field, self.tasks, self.button), 1)
         self._sides.addLayout(self._make_side("Target", self.target, self.as_tokens, self.copy), 1)
         self.body.addLayout(self._sides)
-        self.body.addLayout(self.foot)
         for widget in (self.strip, self._beams_name, self.beams):
             self.body.addWidget(widget)
         theme.theme_changed.connect(self._tint)
@@ -128,6 +128,7 @@ class SourceTarget(AskPage):
         name.setProperty("role", "heading")
         head = QHBoxLayout()
         head.setSpacing(4)
+        head.addStrut(theme.PRIMARY_HIT)
         head.addWidget(name, 1)
         for control in controls:
             control.setMinimumHeight(28)

@@ -92,6 +92,19 @@ def test_every_control_of_the_frame_and_the_chat_has_a_name_and_a_role(window: W
     assert complaints(window.chat) == []
 
 
+@pytest.mark.parametrize("kind", ["encoder", "encoder-decoder"])
+def test_every_control_of_the_playground_has_a_name_and_a_role(
+    window: Window, state: State, fake: FakeEngine, qtbot: QtBot, kind: str
+) -> None:
+    run = state.workspace.load("y")
+    fake.play(run.id, [Loaded(0, a_model(kind=kind)), Done(0)])
+    qtbot.waitUntil(lambda: state.workspace.info is not None and state.workspace.info.kind == kind)
+    window._show_dock("playground")
+    for page in range(4):
+        window.docks["playground"].build().tabs.setCurrentIndex(page)  # type: ignore[attr-defined]
+        assert complaints(window.docks["playground"]) == []
+
+
 def test_the_shortcut_sheet_names_every_key(window: Window, qtbot: QtBot) -> None:
     sheet = ShortcutSheet(window)
     qtbot.addWidget(sheet)

@@ -1,0 +1,66 @@
+"""A model that does not chat: what the chat, the header and the window make of it."""
+
+from __future__ import annotations
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from app.state import State
+from app.widgets.form import Row
+from app.window import Window
+from engine import Done, Loaded
+from fakes import FakeEngine, a_model
+
+
+@pytest.fixture
+def window(state: State, qtbot: QtBot) -> Window:
+    window = Window(state)
+    qtbot.addWidget(window)
+    window.resize(1280, 800)
+    with qtbot.waitSignal(window.painted):
+        window.show()
+    return window
+
+
+def load(state: State, fake: FakeEngine, qtbot: QtBot, kind: str, template: bool = False) -> None:
+    run = state.workspace.load("x")
+    fake.play(run.id, [Loaded(0, a_model(kind=kind, chat_template=template)), Done(0)])
+    qtbot.waitUntil(lambda: state.workspace.info is not None and state.workspace.info.kind == kind)
+
+
+def beam_row(window: Window) -> Row:
+    row: Row = window.docks["sampling"].build().form.rows["beams"]  # type: ignore[attr-defined]
+    return row
+
+
+@pytest.mark.parametrize("kind", ["encoder", "encoder-decoder"])
+def test_a_model_that_does_not_chat_says_so_and_offers_the_playground(
+    window: Window, state: State, fake: FakeEngine, qtbot: QtBot, kind: str
+) -> None:
+    load(state, fake, qtbot, kind)
+    assert window.chat._welcome.isVisible() and not window.chat.composer.isVisible()
+    assert not window.chat.header.chat_button.isEnabled() and not window.chat.header.complete_button.isEnabled()
+    assert f"is an {kind}" in window.chat.header._why.text()
+    assert window.docks["playground"].pane is None
+    window.chat._welcome.action.click()
+    qtbot.waitUntil(lambda: window.docks["playground"].isVisible())
+    load(state, fake, qtbot, "decoder", template=True)
+    assert window.chat.composer.isVisible() and not window.chat._welcome.action.isVisible()
+
+
+def test_an_encoder_decoder_with_a_template_takes_turns(
+    window: Window, state: State, fake: FakeEngine, qtbot: QtBot
+) -> None:
+    load(state, fake, qtbot, "encoder-decoder", template=True)
+    assert window.chat.composer.isVisible() and window.chat.header.chat_button.isEnabled()
+    assert not window.chat.header.complete_button.isEnabled()
+
+
+def test_beam_search_is_offered_for_encoder_decoders_only(
+    window: Window, state: State, fake: FakeEngine, qtbot: QtBot
+) -> None:
+    assert beam_row(window).isHidden()
+    load(state, fake, qtbot, "encoder-decoder")
+    assert not beam_row(window).isHidden()
+    load(state, fake, qtbot, "decoder")
+    assert beam_row(window).isHidden()
