@@ -114,6 +114,8 @@ def _byte_level(path: Path, settings: dict[str, Any], kind: str) -> tokenizers.T
         _name(settings, bos_token=end, eos_token=end, unk_token=end)
     else:
         _name(settings, bos_token="<s>", eos_token="</s>", unk_token="<unk>", mask_token="<mask>")
+        # The blank before a mask is part of what it stands for.
+        backend.add_special_tokens([AddedToken(settings["mask_token"], lstrip=True, normalized=False)])
         framed(backend, "" if kind == "BlenderbotTokenizer" else settings["bos_token"], settings["eos_token"])
     return backend
 

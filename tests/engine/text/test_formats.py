@@ -247,3 +247,22 @@ def test_added_tokens_keep_their_ids_or_are_refused(tmp_path: Path) -> None:
     (tmp_path / "added_tokens.json").write_text('{"<z>": 9}', "utf-8")
     with pytest.raises(BadModelFiles, match="<z>"):
         Tokenizer.load(str(tmp_path))
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("kind", ["RobertaTokenizer", "BartTokenizer"])
+def test_what_was_made_of_gpt2s_vocabulary_is_framed_and_masked_as_in_transformers(
+    references: Path, tmp_path: Path, kind: str
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    folder = references / "tokenizers" / "gpt2"
+    texts = [text for text in json.loads((folder / "vocab.json").read_text("utf-8")) if text != "<|endoftext|>"]
+    names = ["<s>", "<pad>", "</s>", "<unk>", *texts, "<mask>"]
+    (tmp_path / "vocab.json").write_text(json.dumps({name: id for id, name in enumerate(names)}), "utf-8")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": kind}), "utf-8")
+    shutil.copy(folder / "merges.txt", tmp_path / "merges.txt")
+    theirs, ours = getattr(transformers, kind).from_pretrained(tmp_path), Tokenizer.load(str(tmp_path))
+    for text in [*texts_of(references), "Hello <mask>!", "a<mask> b", " x</s> y"]:
+        ids = theirs(text)["input_ids"]
+        assert ours.encode(text) == ids, text
+        assert ours.decode(ids, skip_special=False) == theirs.decode(ids, clean_up_tokenization_spaces=False), text
