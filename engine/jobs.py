@@ -163,13 +163,12 @@ class ModelJobs:
             begin, sampling = [*prompt_ids, *answer_ids], command.sampling
             end = min(len(begin) + sampling.max_new_tokens, bench.info.context)
             rules = Rules.read(bench.generation, bench.loaded.eos_ids, source, end)
-            target = Target.reading(bench.loaded.model, source, check, rules)
+            target = Target(bench.loaded.model, source, rules)
             if sampling.beams > 1:
                 early = bench.generation.get("early_stopping")
                 return (
                     yield from write(
-                        run.id, target, bench.tokenizer, begin, rendered, eos, sampling, early, command.capture, source,
-                        check,
+                        run.id, target, bench.tokenizer, begin, rendered, eos, sampling, early, command.capture, check
                     )
                 )  # fmt: skip
             context = Context.fresh(target, command.capture)
@@ -201,7 +200,11 @@ class ModelJobs:
         if isinstance(bench.loaded.model, Encoder):
             yield from attend(run.id, bench.loaded.model, bench.tokenizer, command.prompt, command.capture, check)
             return None
-        ids, model = self._opened(bench, command.prompt, check)
+        if isinstance(bench.loaded.model, Seq2Seq) and command.prompt.ids is not None and command.prompt.source is None:
+            raise InvalidValue(
+                "A target's attention cannot be read again without its source.", "Write the answer anew."
+            )
+        ids, model = self._opened(bench, command.prompt)
         check_prompt(ids, model)
         context = Context.fresh(model, command.capture)
         context.prepare(len(ids))
@@ -218,7 +221,7 @@ class ModelJobs:
             if prompt.ids is None and prompt.text is not None:
                 prompt = replace(prompt, ids=tuple(bench.tokenizer.encode(prompt.text)))  # with its end mark
         check = checker(lambda: run.cancelled)
-        ids, model = self._opened(bench, prompt, check)
+        ids, model = self._opened(bench, prompt)
         yield from (score_target if isinstance(model, Target) else score)(run.id, model, bench.tokenizer, ids, check)
         return None
 
@@ -264,12 +267,12 @@ class ModelJobs:
             raise EngineError("No model is loaded.", "Choose one in the Models pane.")
         return self._bench
 
-    def _opened(self, bench: Workbench, prompt: Prompt, check: Callable[[], None]) -> tuple[list[int], Decoder]:
-        """The ids of prompt and answer, and who reads them: the model, or its decoder once it has read the source."""
+    def _opened(self, bench: Workbench, prompt: Prompt) -> tuple[list[int], Decoder]:
+        """The ids of prompt and answer, and who reads them: the model, or its decoder for the source."""
         if isinstance(bench.loaded.model, Seq2Seq):
             source, _, prompt = self._source(bench, prompt)
             begin, answer = self._begin_target(bench, prompt)
-            return [*begin, *answer], Target.reading(bench.loaded.model, source, check)
+            return [*begin, *answer], Target(bench.loaded.model, source)
         begin, answer, _ = self._resolve(bench, prompt)
         return [*begin, *answer], bench.decoder
 

@@ -128,13 +128,12 @@ def write(
     sampling: SamplingParams,
     early: object,
     capture: CaptureParams,
-    source: Sequence[int],
     check: Callable[[], None],
 ) -> Generator[Event, None, str]:
     """Write a target with sampling's beams: yields Started, the Beams of every step, Tokens once and Generated.
 
-    early: generation_config's early_stopping. source: the ids that were read. When it is cancelled, the best beam up to
-    then is the answer. Returns the reason it ended.
+    early: generation_config's early_stopping. When it is cancelled, the best beam up to then is the answer. Returns the
+    reason it ended.
     """
     check_prompt(begin, target)
     stops: bool | Literal["never"] = "never" if early == "never" else early is True
@@ -143,21 +142,22 @@ def write(
     begun = time.perf_counter()
     held: list[Found] = []
     finish = "cancelled"
-    steps = search(target.model, target.memory, begin, eos_ids, how, check, target.rules)
     try:
+        memory = target.read(check)
+        steps = search(target.model, memory, begin, eos_ids, how, check, target.rules)
         while True:
             held = next(steps)
             beams = tuple(Beam(found.ids, tokenizer.decode(found.ids), found.score) for found in held)
             yield Beams(run, beams)
     except Cancelled:
-        steps.close()
+        pass
     except StopIteration as end:
         held = end.value
         finish = "eos" if held[0].ids[-1] in eos_ids else "length"
     seconds = time.perf_counter() - begun
     shown = tuple(Beam(found.ids, tokenizer.decode(found.ids), found.score, finish != "cancelled") for found in held)
     recorder = Recorder(tokenizer, begin, sampling.stop)
-    context = Context.fresh(Target(target.model, target.memory), capture)
+    context = Context.fresh(Target(target.model, target.source), capture)
     _read_again(context, begin, held[0].ids if held else (), recorder)
     if recorder.stopped:
         finish = "stop"
@@ -169,7 +169,7 @@ def write(
             *([Tokens(run, text, records)] if text or records else []),
             *context.tap.events(run, last=True),
             Stats(run, len(context.ids), target.config.context, len(ids), rate),
-            Generated(run, tuple(source), ids, recorder.text, finish, 0.0, seconds, rate),
+            Generated(run, target.source, ids, recorder.text, finish, 0.0, seconds, rate),
         ]
     )
     return finish

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -12,7 +12,6 @@ from engine.decoding.constraints import Rules
 from engine.errors import InvalidValue
 from engine.messages import Prompt
 from engine.models.base import Cache, Decoder, Memory, Seq2Seq, Tap
-from engine.models.layers import LayerTap
 from engine.text.tokenizer import Tokenizer
 
 
@@ -36,22 +35,16 @@ def source_of(prompt: Prompt, tokenizer: Tokenizer, most: int) -> tuple[list[int
 
 
 class Target(Decoder):
-    """Continues the target of one source. rules: what is done to the logits of what follows; None is nothing."""
+    """Continues the target of one source, which is read when it is first needed.
 
-    def __init__(self, model: Seq2Seq, memory: Memory, rules: Rules | None = None) -> None:
+    rules: what is done to the logits of what follows; None is nothing. memory: the source where it was read before.
+    Raises InvalidValue for a source that is empty or holds unknown ids.
+    """
+
+    def __init__(
+        self, model: Seq2Seq, source: Sequence[int], rules: Rules | None = None, memory: Memory | None = None
+    ) -> None:
         super().__init__()
-        self.config = model.config
-        self.model = model
-        self.memory = memory
-        self.rules = rules
-        self._ids: list[int] = []
-
-    @classmethod
-    @torch.inference_mode()
-    def reading(
-        cls, model: Seq2Seq, source: list[int], check: Callable[[], None] | None = None, rules: Rules | None = None
-    ) -> Target:
-        """Read the source's ids first; check is called between layers and may raise. InvalidValue names wrong ids."""
         if not source:
             raise InvalidValue("The source is empty.", "Type something first.")
         wrong = next((id for id in source if not 0 <= id < model.config.source_vocabulary), None)
@@ -60,8 +53,20 @@ class Target(Decoder):
                 f"The id {wrong} is not in this model's vocabulary.",
                 f"Ids go from 0 to {model.config.source_vocabulary - 1}.",
             )
-        ids = torch.tensor([source], device=next(model.parameters()).device)
-        return cls(model, model.encode(ids, check=check), rules)
+        self.config = model.config
+        self.model = model
+        self.source = tuple(source)
+        self.rules = rules
+        self._memory = memory
+        self._ids: list[int] = []
+
+    @torch.inference_mode()
+    def read(self, check: Callable[[], None] | None = None, tap: Tap | None = None) -> Memory:
+        """The source, read now if it was not; check is called between layers and may raise."""
+        if self._memory is None:
+            ids = torch.tensor([self.source], device=next(self.model.parameters()).device)
+            self._memory = self.model.encode(ids, tap=tap, check=check)
+        return self._memory
 
     def forward(
         self,
@@ -73,19 +78,8 @@ class Target(Decoder):
         reach: int = 0,
     ) -> Tensor:
         start = cache.length if cache is not None else 0
-        own = Own(tap) if tap is not None else None
-        logits = self.model.decode(ids, self.memory, cache, own, check, last)
+        logits = self.model.decode(ids, self.read(check, tap), cache, tap, check, last)
         self._ids = [*self._ids[:start], *ids[0].tolist()]
         if self.rules is not None:
             logits[0, -1] = self.rules(self._ids, logits[0, -1])
         return logits
-
-
-class Own:
-    """Lets a tap see the target's attention to itself only: the source's keys are other tokens than its map shows."""
-
-    def __init__(self, tap: Tap) -> None:
-        self._tap = tap
-
-    def layer(self, name: str) -> LayerTap | None:
-        return self._tap.layer(name) if name.endswith(".self") else None

@@ -99,6 +99,7 @@ class Tap:
         self._layers = layers
         self._start = 0
         self._rows: dict[str, Tensor] = {}
+        self._first: dict[str, int] = {}  # the position of each one's first row
         self._shown = 0.0
 
     @property
@@ -114,11 +115,13 @@ class Tap:
             self.thumbnails = Thumbnails(side)
 
     def layer(self, name: str) -> Callable[[Tensor], None] | None:
-        """Where the attention `name` ("layers.3.self") delivers its weights [B, H, T, S]; None: not wanted."""
-        keep = self.params.attention == "all" or (
-            self.params.attention == "layer" and name.startswith(f"layers.{self.params.layer}.")
-        )
-        pool = self.params.thumbnails > 0
+        """Where the attention `name` ("layers.3.self") delivers its weights [B, H, T, S]; None: not wanted.
+
+        Thumbnails are of the context with itself alone: not of "layers.3.cross" nor of "encoder.3.self".
+        """
+        side, index, part = name.split(".")
+        keep = self.params.attention == "all" or (self.params.attention == "layer" and index == str(self.params.layer))
+        pool = self.params.thumbnails > 0 and (side, part) == ("layers", "self")
         if not keep and not pool:
             return None
 
@@ -127,7 +130,9 @@ class Tap:
             if pool and self.thumbnails is not None:
                 self.thumbnails.add(name, rows, self._start)
             if keep:
-                self._rows[name] = rows[:, -self._affordable(rows) :].to(torch.float16).cpu()
+                kept = self._affordable(rows)
+                self._rows[name] = rows[:, -kept:].to(torch.float16).cpu()
+                self._first[name] = self._start + rows.shape[1] - kept
 
         return take
 
@@ -136,13 +141,19 @@ class Tap:
             self.thumbnails.truncate(tokens)
 
     def events(self, run: int, last: bool = False) -> list[Event]:
-        """What the pass just ended captured; thumbnails at most every THUMBNAIL_INTERVAL unless it is the last."""
+        """What the pass just ended captured; thumbnails at most every THUMBNAIL_INTERVAL unless it is the last.
+
+        Layers whose rows are of one shape come together: a decoder's, those that look at a source, an encoder's.
+        """
         result: list[Event] = []
-        if self._rows:
-            names = tuple(self._rows)
-            weights = torch.stack([self._rows[name] for name in names]).numpy()
-            result.append(AttentionRows(run, weights.shape[3] - weights.shape[2], names, weights))
-            self._rows.clear()
+        alike: dict[tuple[str, str], list[str]] = {}
+        for name in self._rows:
+            side, _, part = name.split(".")
+            alike.setdefault((side, part), []).append(name)
+        for group in alike.values():
+            weights = torch.stack([self._rows[name] for name in group]).numpy()
+            result.append(AttentionRows(run, self._first[group[0]], tuple(group), weights))
+        self._rows.clear()
         now = time.monotonic()
         if self.params.thumbnails and self.thumbnails is not None and (last or now - self._shown > THUMBNAIL_INTERVAL):
             self._shown = now

@@ -17,6 +17,7 @@ from driver import Driver, all_of, one, text_of
 from engine import (
     Attend,
     AttentionRows,
+    AttentionThumbnails,
     Beams,
     CaptureParams,
     Classified,
@@ -216,6 +217,37 @@ def test_a_real_encoder_decoder_writes_every_name_as_published(driver: Driver, r
         }
         assert texts == expected[how]
         assert len(texts) == 20
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("beams", [1, 3])
+def test_the_attention_of_both_sides_and_across_is_that_of_transformers(
+    driver: Driver, tmp_path: Path, beams: int
+) -> None:
+    theirs = write_seq2seq(tmp_path / "tiny", "Bart", min_length=9)
+    theirs.set_attn_implementation("eager")
+    driver.load(tmp_path / "tiny")
+    capture = CaptureParams(attention="all", thumbnails=8)
+    events = driver.run(Generate(Prompt(source=SOURCE), GREEDY.replace(beams=beams), capture))
+    result, rows = one(events, Generated), all_of(events, AttentionRows)
+    ids = torch.tensor([[2, *result.ids[:-1]]])
+    with torch.inference_mode():
+        expected = theirs(torch.tensor([result.prompt_ids]), decoder_input_ids=ids, output_attentions=True)
+    named = {
+        **{f"encoder.{i}.self": weights[0] for i, weights in enumerate(expected.encoder_attentions)},
+        **{f"layers.{i}.self": weights[0] for i, weights in enumerate(expected.decoder_attentions)},
+        **{f"layers.{i}.cross": weights[0] for i, weights in enumerate(expected.cross_attentions)},
+    }
+    seen: dict[str, set[int]] = {name: set() for name in named}
+    for event in rows:
+        for name, weights in zip(event.layers, event.weights):
+            T, S = weights.shape[1:]
+            part = named[name][:, event.start : event.start + T, :S]
+            np.testing.assert_allclose(weights.astype(np.float32), part.numpy(), atol=2e-3)
+            assert not seen[name] & {*range(event.start, event.start + T)}
+            seen[name] |= {*range(event.start, event.start + T)}
+    assert seen == {name: {*range(weights.shape[1])} for name, weights in named.items()}
+    assert all_of(events, AttentionThumbnails)[-1].layers == ("layers.0.self", "layers.1.self")
 
 
 def test_an_encoder_shows_its_attention_both_ways(driver: Driver, tmp_path: Path) -> None:
