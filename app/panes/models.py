@@ -26,10 +26,13 @@ NAME, TITLE, ICON = "models", "Models", "layers"
 CHOOSE = "Choose a model's folder, or a folder of models"
 LOOKING = "Looking for models."
 TINY = "Tiny: good for seeing how it works, not for answers to rely on."
-NOTHING = "No model was found here. A model's folder holds config.json, tokenizer.json and .safetensors files."
+NOTHING = (
+    "No model was found here. A model is a .gguf file, or a folder that holds config.json, tokenizer.json and "
+    ".safetensors files."
+)
 HELP = (
-    "To bring a real model, download the whole folder of a Llama model in safetensors form (config.json, "
-    "tokenizer.json, tokenizer_config.json and the .safetensors files), then add that folder here or drop it on this "
+    "To bring a real model, download a .gguf file, or a model's whole folder in safetensors form (config.json, "
+    "tokenizer.json, tokenizer_config.json and the .safetensors files), then add its folder here or drop it on this "
     "pane. It needs at least as much memory as its files are large. Vitrine itself downloads nothing."
 )
 
