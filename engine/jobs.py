@@ -219,7 +219,10 @@ class ModelJobs:
                     f"{bench.info.name} needs a source to score a text for.", "Give the text that its encoder reads."
                 )
             if prompt.ids is None and prompt.text is not None:
-                prompt = replace(prompt, ids=tuple(bench.tokenizer.encode(prompt.text)))  # with its end mark
+                ids = bench.tokenizer.encode(prompt.text)
+                if ids and ids[-1] not in bench.loaded.eos_ids:  # a target is one that ends, whoever adds the mark
+                    ids += bench.loaded.eos_ids[:1]
+                prompt = replace(prompt, ids=tuple(ids))
         check = checker(lambda: run.cancelled)
         ids, model = self._opened(bench, prompt)
         yield from (score_target if isinstance(model, Target) else score)(run.id, model, bench.tokenizer, ids, check)

@@ -98,12 +98,11 @@ def test_a_target_s_score_is_the_published_one_and_counts_its_first_token(
     ((pair, logprob),) = json.loads((folder / "expected.json").read_text("utf-8"))["log_prob"].items()
     source, target = pair.split("->")
     ids = run(capsys, "tokenize", str(folder / "hf"), "--text", target, "--plain")["ids"]
-    scored = run(
-        capsys, "score", str(folder / "hf"), "--source", source, "--ids", " ".join(map(str, [*ids, 53]))
-    )  # fmt: skip
-    assert scored["ids"] == [*ids, 53]
-    assert scored["scored"] == len(ids) + 1
-    assert scored["nll"] == pytest.approx(-logprob, abs=1e-4)
+    for given in (("--ids", " ".join(map(str, [*ids, 53]))), ("--text", target)):
+        scored = run(capsys, "score", str(folder / "hf"), "--source", source, *given)
+        assert scored["ids"] == [*ids, 53]
+        assert scored["scored"] == len(ids) + 1
+        assert scored["nll"] == pytest.approx(-logprob, abs=1e-4)
 
 
 @pytest.mark.parity
