@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.errors import BadModelFiles, ContextOverflow, InvalidValue, UnsupportedModel
+from engine.gguf import GGUF
 from engine.inside.capture import Tap
 from engine.lanes import Job
 from engine.messages import Classified, Embedded, Filled, Filler, Nearest, Progress, Prompt
@@ -65,6 +66,10 @@ def classify(run: int, model: Encoder, tokenizer: Tokenizer, text: str, check: C
     return Classified(run, tuple(named))
 
 
+GGUF_POOLINGS = {0: "mean", 1: "mean", 2: "cls"}
+"""llama.cpp's numbers; 0 says nothing of how."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pooling:
     """How a text's states become one vector. kind: mean, cls or max; longest: ids read of a text, None for all."""
@@ -75,10 +80,13 @@ class Pooling:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """What a sentence-transformers folder declares; for other folders the mean, normalised.
+        """What a sentence-transformers folder or a GGUF file declares; for other folders the mean, normalised.
 
-        Source: sentence-transformers' modules.json, 1_Pooling/config.json and sentence_bert_config.json.
+        Source: sentence-transformers' modules.json, 1_Pooling/config.json and sentence_bert_config.json; llama.cpp,
+        which normalises always.
         """
+        if folder.is_file():
+            return cls(_gguf_kind(GGUF(folder)))
         modules = _json(folder / "modules.json", list)
         if modules is None:
             return cls()
@@ -103,6 +111,16 @@ class Pooling:
         x = states[0].float()
         vector = x.mean(0) if self.kind == "mean" else x[0] if self.kind == "cls" else x.amax(0)
         return functional.normalize(vector, dim=0) if self.normalise else vector
+
+
+def _gguf_kind(file: GGUF) -> str:
+    number = file.take(f"{file.take('general.architecture', str, '')}.pooling_type", int, 1)
+    if number not in GGUF_POOLINGS:
+        raise UnsupportedModel(
+            f"{file.name} pools in a way numbered {number}, which Vitrine cannot do yet.",
+            "Choose a model that takes the mean or the first state.",
+        )
+    return GGUF_POOLINGS[number]
 
 
 def embed(

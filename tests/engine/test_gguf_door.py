@@ -10,6 +10,8 @@ import pytest
 from gguf import GGUFWriter
 
 from engine.__main__ import main
+from engine.encoding import Pooling
+from engine.errors import UnsupportedModel
 
 
 @pytest.fixture
@@ -62,3 +64,19 @@ def test_the_template_inside_a_file_is_rendered(capsys: pytest.CaptureFixture[st
     found = run(capsys, "template", str(path), "--messages", str(messages))
     assert found["text"] == "<s>[Hi]" and found["ids"] == [1, 3, 6, 4, 5, 7]
     assert found["spans"] == [["user", 0, 6]]
+
+
+def test_a_file_of_an_encoder_says_how_it_pools(tmp_path: Path) -> None:
+    for number, kind in ((None, "mean"), (1, "mean"), (2, "cls"), (3, None)):
+        path = tmp_path / "pool.gguf"
+        writer = GGUFWriter(path, "bert")
+        if number is not None:
+            writer.add_uint32("bert.pooling_type", number)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.close()
+        if kind is None:
+            with pytest.raises(UnsupportedModel, match="numbered 3"):
+                Pooling.read(path)
+        else:
+            assert Pooling.read(path) == Pooling(kind, True, None)
