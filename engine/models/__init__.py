@@ -20,6 +20,7 @@ FAMILIES: dict[str, str] = {
     "olmo2": "engine.models.olmo2",
     "gemma2": "engine.models.gemma2",
     "gemma3_text": "engine.models.gemma3_text",
+    "phi3": "engine.models.phi3",
     "mixtral": "engine.models.mixtral",
     "qwen3_moe": "engine.models.qwen3_moe",
     "gpt2": "engine.models.gpt2",
@@ -38,7 +39,6 @@ FAMILIES: dict[str, str] = {
     "roberta": "engine.models.roberta",
     "distilbert": "engine.models.distilbert",
     "modernbert": "engine.models.modernbert",
-    "phi3": "engine.models.phi3",
 }
 
 

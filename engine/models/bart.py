@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from engine.models.layers import Embedding
 from engine.models.seq2seq import Config, DecoderBlock, EncoderBlock, Side, TwoSided
 
 __all__ = ["Config", "Model"]
@@ -18,7 +19,7 @@ OFFSET = 2
 class Half(Side):
     def __init__(self, config: Config, block: type[EncoderBlock | DecoderBlock]) -> None:
         super().__init__(config, block)
-        self.embed_positions = nn.Embedding(config.context + OFFSET, config.width)
+        self.embed_positions = Embedding(config.context + OFFSET, config.width)
         self.layernorm_embedding = nn.LayerNorm(config.width)
 
     def enter(self, x: Tensor, start: int) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from engine.models import seq2seq
 from engine.models.base import Remember, Source
-from engine.models.layers import LayerTap, Mask
+from engine.models.layers import Embedding, LayerTap, Mask
 from engine.models.seq2seq import Config, Side, TwoSided
 
 __all__ = ["Config", "Model"]
@@ -44,7 +44,7 @@ class DecoderBlock(seq2seq.DecoderBlock):
 class Half(Side):
     def __init__(self, config: Config, block: type[EncoderBlock | DecoderBlock]) -> None:
         super().__init__(config, block)
-        self.embed_positions = nn.Embedding(config.context, config.width)
+        self.embed_positions = Embedding(config.context, config.width)
         self.layer_norm = nn.LayerNorm(config.width)
 
     def enter(self, x: Tensor, start: int) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from engine.models.layers import Embedding
 from engine.models.seq2seq import Config, DecoderBlock, EncoderBlock, Side, TwoSided
 
 __all__ = ["Config", "Model"]
@@ -15,7 +16,7 @@ __all__ = ["Config", "Model"]
 class Half(Side):
     def __init__(self, config: Config, block: type[EncoderBlock | DecoderBlock]) -> None:
         super().__init__(config, block)
-        self.embed_positions = nn.Embedding(config.context, config.width)
+        self.embed_positions = Embedding(config.context, config.width)
         self.layernorm_embedding = nn.LayerNorm(config.width)
 
     def positions(self, x: Tensor, start: int) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder
 from engine.models.layers import (
     DenseMLP,
+    Embedding,
     LayerTap,
     Mask,
     alibi,
@@ -87,7 +88,7 @@ class Trunk(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocabulary, config.width)
+        self.word_embeddings = Embedding(config.vocabulary, config.width)
         self.word_embeddings_layernorm = nn.LayerNorm(config.width, config.epsilon)
         self.h = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.ln_f = nn.LayerNorm(config.width, config.epsilon)

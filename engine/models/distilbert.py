@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from engine.models.base import Encoder, Reader
 from engine.models.encoder import excludes, first, labels_of, places, use_of
-from engine.models.layers import ACTIVATIONS, LayerTap, Mask, attention
+from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attention
 
 EPSILON = 1e-12
 
@@ -62,8 +62,8 @@ class Config:
 class Embeddings(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocabulary, config.width)
-        self.position_embeddings = nn.Embedding(config.context, config.width)
+        self.word_embeddings = Embedding(config.vocabulary, config.width)
+        self.position_embeddings = Embedding(config.context, config.width)
         self.LayerNorm = nn.LayerNorm(config.width, EPSILON)
 
     def forward(self, ids: Tensor, where: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.models.base import Reader
-from engine.models.layers import ACTIVATIONS, LayerTap, Mask, attention
+from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attention
 
 USES = {"ForMaskedLM": "fill", "ForPreTraining": "fill", "ForSequenceClassification": "classify", "Model": "embed"}
 """How an architecture's name ends, and what its checkpoint is good for."""
@@ -113,9 +113,9 @@ class Embeddings(nn.Module):
 
     def __init__(self, config: Config, positions: int) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocabulary, config.width)
-        self.position_embeddings = nn.Embedding(positions, config.width)
-        self.token_type_embeddings = nn.Embedding(config.types, config.width)
+        self.word_embeddings = Embedding(config.vocabulary, config.width)
+        self.position_embeddings = Embedding(positions, config.width)
+        self.token_type_embeddings = Embedding(config.types, config.width)
         self.LayerNorm = nn.LayerNorm(config.width, config.epsilon)
 
     def forward(self, ids: Tensor, where: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decode
 from engine.models.layers import (
     ACTIVATIONS,
     DenseMLP,
+    Embedding,
     LayerTap,
     Mask,
     Rotary,
@@ -167,7 +168,7 @@ class Trunk(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocabulary, config.width)
+        self.word_embeddings = Embedding(config.vocabulary, config.width)
         self.h = nn.ModuleList(BLOCKS[config.layout](config) for _ in range(config.layers))
         self.ln_f = nn.LayerNorm(config.width, config.epsilon)
 

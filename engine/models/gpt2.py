@@ -12,7 +12,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder
-from engine.models.layers import ACTIVATIONS, Conv1D, LayerTap, Mask, attend, heads, vocabulary_scores
+from engine.models.layers import ACTIVATIONS, Conv1D, Embedding, LayerTap, Mask, attend, heads, vocabulary_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,8 @@ class Trunk(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.wte = nn.Embedding(config.vocabulary, config.width)
-        self.wpe = nn.Embedding(config.context, config.width)
+        self.wte = Embedding(config.vocabulary, config.width)
+        self.wpe = Embedding(config.context, config.width)
         self.h = nn.ModuleList(Block(config, index) for index in range(config.layers))
         self.ln_f = nn.LayerNorm(config.width, config.epsilon)
 

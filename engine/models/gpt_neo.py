@@ -12,7 +12,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder
-from engine.models.layers import ACTIVATIONS, LayerTap, Mask, attend, heads, vocabulary_scores
+from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attend, heads, vocabulary_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +125,8 @@ class Trunk(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.wte = nn.Embedding(config.vocabulary, config.width)
-        self.wpe = nn.Embedding(config.context, config.width)
+        self.wte = Embedding(config.vocabulary, config.width)
+        self.wpe = Embedding(config.context, config.width)
         self.h = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.ln_f = nn.LayerNorm(config.width, config.epsilon)
 

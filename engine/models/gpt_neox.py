@@ -16,6 +16,7 @@ from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decode
 from engine.models.layers import (
     ACTIVATIONS,
     DenseMLP,
+    Embedding,
     LayerTap,
     Mask,
     Rotary,
@@ -128,7 +129,7 @@ class Trunk(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         block = ParallelBlock if config.parallel else SerialBlock
-        self.embed_in = nn.Embedding(config.vocabulary, config.width)
+        self.embed_in = Embedding(config.vocabulary, config.width)
         self.layers = nn.ModuleList(block(config) for _ in range(config.layers))
         self.final_layer_norm = nn.LayerNorm(config.width, config.epsilon)
 

@@ -293,6 +293,17 @@ class ShiftedRMSNorm(nn.Module):
         return functional.rms_norm(x.float(), weight.shape, weight, self._epsilon).type_as(x)
 
 
+class Embedding(nn.Embedding):
+    """An embedding whose weights come from a checkpoint: on the meta device it draws no first numbers.
+
+    Drawing them there would import a second's worth, and 70 MB, of torch's reference operators.
+    """
+
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:
+            super().reset_parameters()
+
+
 class GatedMLP(nn.Module):
     """down(activation(gate(x)) * up(x)), x [B, T, C]."""
 

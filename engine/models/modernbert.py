@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from engine.models.base import Encoder, Reader, read_scaling
 from engine.models.encoder import excludes, first, labels_of, use_of
-from engine.models.layers import ACTIVATIONS, LayerTap, Mask, Rotary, RotaryConfig, Table, attention, rotate
+from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, Rotary, RotaryConfig, Table, attention, rotate
 
 KINDS = ("full_attention", "sliding_attention")
 
@@ -155,7 +155,7 @@ class Block(nn.Module):
 class Embeddings(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.tok_embeddings = nn.Embedding(config.vocabulary, config.width)
+        self.tok_embeddings = Embedding(config.vocabulary, config.width)
         self.norm = norm(config)
 
 

@@ -12,7 +12,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder
-from engine.models.layers import ACTIVATIONS, LayerTap, Mask, attend, heads, vocabulary_scores
+from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attend, heads, vocabulary_scores
 
 OFFSET = 2
 """Rows of the position table before that of the first position."""
@@ -120,8 +120,8 @@ class Trunk(nn.Module):
         super().__init__()
         block = PreNormBlock if config.norms_first else PostNormBlock
         narrow = config.embedded != config.width
-        self.embed_tokens = nn.Embedding(config.vocabulary, config.embedded)
-        self.embed_positions = nn.Embedding(config.context + OFFSET, config.width)
+        self.embed_tokens = Embedding(config.vocabulary, config.embedded)
+        self.embed_positions = Embedding(config.context + OFFSET, config.width)
         self.project_in = nn.Linear(config.embedded, config.width, bias=False) if narrow else nn.Identity()
         self.project_out = nn.Linear(config.width, config.embedded, bias=False) if narrow else nn.Identity()
         self.final_layer_norm = _norm(config) if config.norm_at_end else nn.Identity()

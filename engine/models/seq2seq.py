@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.models.base import Reader, Remember, Seq2Seq, Source
-from engine.models.layers import ACTIVATIONS, LayerTap, Mask, attention
+from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attention
 
 HEADS = ("ForConditionalGeneration", "MTModel", "Model")
 """How the architectures end that hold a target's logits; a bare Model has its head tied."""
@@ -184,10 +184,10 @@ class Trunk(nn.Module):
     def __init__(self, config: Config, encoder: Side, decoder: Side) -> None:
         super().__init__()
         if config.shared:
-            self.shared = nn.Embedding(config.vocabulary, config.width)
+            self.shared = Embedding(config.vocabulary, config.width)
         if not (config.shared and config.tied):
-            encoder.embed_tokens = nn.Embedding(config.source_vocabulary, config.width)
-            decoder.embed_tokens = nn.Embedding(config.vocabulary, config.width)
+            encoder.embed_tokens = Embedding(config.source_vocabulary, config.width)
+            decoder.embed_tokens = Embedding(config.vocabulary, config.width)
         self.encoder = encoder
         self.decoder = decoder
 

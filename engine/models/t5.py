@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.models.base import Reader, Remember, Seq2Seq, Source
-from engine.models.layers import ACTIVATIONS, LayerTap, Mask, attention
+from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attention
 
 CONTEXT = 2**14
 """Distances have no largest one; this only keeps a mistake from asking for more memory than there is."""
@@ -97,7 +97,7 @@ class Attention(nn.Module):
         self.v = nn.Linear(C, H * D, bias=False)
         self.o = nn.Linear(H * D, C, bias=False)
         if first:
-            self.relative_attention_bias = nn.Embedding(config.buckets, H)
+            self.relative_attention_bias = Embedding(config.buckets, H)
 
     def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of x [B, S, C], each [B, H, S, D]."""
@@ -243,7 +243,7 @@ class Model(Seq2Seq):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.shared = nn.Embedding(config.vocabulary, config.width)
+        self.shared = Embedding(config.vocabulary, config.width)
         self.encoder = Stack(config, EncoderBlock, config.encoder_layers)
         self.decoder = Stack(config, DecoderBlock, config.layers)
         self.lm_head = nn.Linear(config.width, config.vocabulary, bias=False)

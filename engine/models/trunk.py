@@ -17,6 +17,7 @@ from torch.nn import functional
 from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder, read_rotary
 from engine.models.layers import (
     ACTIVATIONS,
+    Embedding,
     GatedMLP,
     LayerTap,
     Mask,
@@ -218,7 +219,7 @@ class Trunk(nn.Module):
 
     def __init__(self, config: TrunkConfig, blocks: Iterable[nn.Module], norm: nn.Module) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocabulary, config.width)
+        self.embed_tokens = Embedding(config.vocabulary, config.width)
         self.layers = nn.ModuleList(blocks)
         self.norm = norm
 
