@@ -214,7 +214,7 @@ class Window(QMainWindow):
             "mode": lambda: talk.set_mode("chat" if talk.chat.mode == "complete" else "complete"),
             "open_model": self._open_model,
             "quit": self.close,
-            "stop": self.chat.stop,
+            "stop": self._stop,
             "retry": lambda: self.chat.ask("retry", self.chat.last()),
             "continue": lambda: self.chat.ask("continue", self._last_answer()),
             "tokens": lambda: self.chat.ask("tokens", self._last_answer()),
@@ -238,6 +238,10 @@ class Window(QMainWindow):
     def _new_chat(self) -> None:
         self._state.conversation.new_chat()
         self.chat.focus_composer()
+
+    def _stop(self) -> None:
+        self.chat.stop()
+        self._state.playground.stop()
 
     def _search(self) -> None:
         if not self.chats.isVisible():

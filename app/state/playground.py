@@ -110,11 +110,11 @@ class Playground(QObject):
         self._start(Generate(prompt, sampling, self._captures.capture_params()))
         assert self.running is not None
         self._drawing = sampling.beams == 1
+        self.target_key = f"target-{self.running.id}"
+        self._captures.show((self.target_key,))
         if self._drawing:
-            self.target_key = f"target-{self.running.id}"
             self._captures.set_context(self.target_key, prompt)
             self._captures.begin(self.target_key, self.running.id)
-            self._captures.show((self.target_key,))
 
     def fill(self, text: str) -> None:
         self._start(Fill(text))

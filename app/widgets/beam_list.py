@@ -31,7 +31,8 @@ class BeamList(QTableWidget):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         header.setToolTip("Log-probability over length to the power of the length penalty: nearer to 0 is better")
-        self.setMinimumHeight(140)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.verticalHeader().sectionResized.connect(self._fit)
 
     def show_beams(self, beams: Sequence[Beam]) -> None:
         self._beams = beams
@@ -43,11 +44,16 @@ class BeamList(QTableWidget):
             for column, item in enumerate((score, text)):
                 item.setToolTip(words)
                 self.setItem(row, column, item)
+        self._fit()
 
     def as_text(self) -> str:
         """Head and rows, separated by tabs."""
         rows = [(f"{beam.score:.6f}", beam.text) for beam in self._beams]
         return "\n".join("\t".join(cells) for cells in ([word.lower() for word in HEAD], *rows))
+
+    def _fit(self, *_: object) -> None:
+        """As high as its rows: the page scrolls, not the table."""
+        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + self.verticalHeader().length() + 4)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.matches(QKeySequence.StandardKey.Copy):

@@ -22,17 +22,17 @@ MASKS = re.compile(r"\[MASK\]|<mask>")
 SHOWN = 10  # fillers of a mask
 
 
-def put(text: str, number: int, token: str) -> str:
+def put(text: str, number: int, token: str, spaced: bool) -> str:
     """The text with this token in place of its mask of this number, counted from 0.
 
-    A token that continues a word ("##ing", or one without the blank that others of its kind begin with) closes up.
+    spaced: words of this vocabulary begin with a blank, so that a token without one goes on with the word before it.
     """
     places = list(MASKS.finditer(text))
     if number >= len(places):
         return text
     before, after = text[: places[number].start()], text[places[number].end() :]
-    if token.startswith("##"):
-        return before.rstrip(" ") + token[2:] + after
+    if token.startswith("##") or (spaced and not token.startswith(" ")):
+        return before.rstrip(" ") + token.removeprefix("##") + after
     return before + (token.lstrip(" ") if before.endswith(" ") or not before else token) + after
 
 
@@ -72,15 +72,16 @@ class FillPage(AskPage):
             table = BarTable(f"Fillers of mask {number + 1}", ("Token", "Probability"), choosable=True)
             best = list(fillers[:SHOWN])
             table.show_rows([(visible(each.token, 40), each.probability, percent(each.probability)) for each in best])
+            spaced = any(each.token.startswith(" ") for each in fillers)
             table.chosen.connect(
-                lambda row, number=number, best=best: self._accept(number, best[row].token)
+                lambda row, number=number, best=best, spaced=spaced: self._accept(number, best[row].token, spaced)
             )
             self._results.addWidget(name)
             self._results.addWidget(table)
             self.tables.append(table)
 
-    def _accept(self, number: int, token: str) -> None:
-        self.field.setPlainText(put(self.text, number, token))
+    def _accept(self, number: int, token: str, spaced: bool) -> None:
+        self.field.setPlainText(put(self.text, number, token, spaced))
         self.field.setFocus()
         if MASKS.search(self.text):
             self.accepted.emit()

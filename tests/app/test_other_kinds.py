@@ -8,7 +8,7 @@ from pytestqt.qtbot import QtBot
 from app.state import State
 from app.widgets.form import Row
 from app.window import Window
-from engine import Done, Loaded
+from engine import Done, Generate, Loaded
 from fakes import FakeEngine, a_model
 
 
@@ -64,3 +64,12 @@ def test_beam_search_is_offered_for_encoder_decoders_only(
     assert not beam_row(window).isHidden()
     load(state, fake, qtbot, "decoder")
     assert beam_row(window).isHidden()
+
+
+def test_the_stop_key_stops_the_playground_too(
+    window: Window, state: State, fake: FakeEngine, qtbot: QtBot
+) -> None:
+    load(state, fake, qtbot, "encoder-decoder")
+    state.playground.write("A house.")
+    window.actions_by_name["stop"].trigger()
+    assert fake.last(Generate)[0].cancelled

@@ -1,0 +1,83 @@
+"""The Playground over the real engine: a real transliterator writes and searches, a tiny encoder fills and compares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from encoders import write_bert
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from app.bridge import Bridge
+from app.panes.playground import Pane
+from app.settings import Settings
+from app.state import State, make_state
+from engine import Engine, LoadParams, SamplingParams
+
+LONG = 60_000  # milliseconds: torch is imported once, by a busy machine
+
+
+@contextmanager
+def opened(home: Path, model: Path, qtbot: QtBot) -> Iterator[tuple[Pane, State]]:
+    bridge = Bridge(Engine)
+    state = make_state(bridge, Settings(home))
+    pane = Pane(state)
+    qtbot.addWidget(pane)
+    pane.show()
+    bridge.start()
+    try:
+        state.workspace.load(str(model), LoadParams(device="cpu", threads=1))
+        qtbot.waitUntil(lambda: state.workspace.info is not None, timeout=LONG)
+        yield pane, state
+    finally:
+        bridge.stop()
+
+
+def settle(state: State, qtbot: QtBot) -> None:
+    qtbot.waitUntil(lambda: state.playground.running is None, timeout=LONG)
+
+
+def test_a_transliterator_writes_token_by_token_and_searches_with_beams(
+    home: Path, references: Path, themed: QApplication, qtbot: QtBot
+) -> None:
+    with opened(home, references / "models" / "aren-transliteration" / "hf", qtbot) as (pane, state):
+        state.presets.set_sampling(SamplingParams.neutral(temperature=0.0, max_new_tokens=40))
+        pane.writer.field.setPlainText("آتزمون")
+        pane.writer.button.click()
+        settle(state, qtbot)
+        assert pane.writer.target.toPlainText() == "atzmon"
+        records = state.captures.records(state.playground.target_key)
+        assert "".join(record.text for record in records) == "atzmon"
+        state.presets.set_sampling(SamplingParams.neutral(temperature=0.0, max_new_tokens=40, beams=3))
+        pane.writer.button.click()
+        settle(state, qtbot)
+        lines = pane.writer.beams.as_text().splitlines()[1:]
+        scores = [float(line.split("\t")[0]) for line in lines]
+        assert len(lines) == 3 and scores == sorted(scores, reverse=True)
+        assert lines[0].split("\t")[1] == pane.writer.target.toPlainText()
+        assert state.captures.focused is None and not pane.notice.isVisible()
+
+
+def test_an_encoder_fills_masks_compares_sentences_and_finds_words(
+    home: Path, tmp_path: Path, themed: QApplication, qtbot: QtBot
+) -> None:
+    with opened(home, write_bert(tmp_path / "bert", "BertForMaskedLM"), qtbot) as (pane, state):
+        pane.fill.field.setPlainText("the [MASK] sat on a [MASK] .")
+        pane.fill.button.click()
+        settle(state, qtbot)
+        assert [table.rowCount() for table in pane.fill.tables] == [10, 10]
+        for field, text in zip(pane.similarity.fields, ("the cat sat .", "a dog sat .")):
+            field.setText(text)
+        pane.similarity.ask()
+        settle(state, qtbot)
+        assert pane.similarity.table.as_text().splitlines()[1].startswith("the cat sat .\t1.000000\t")
+        pane.words.field.setText("cat - dog + mat")
+        pane.words.ask()
+        settle(state, qtbot)
+        assert pane.words.table.rowCount() > 0 and not pane.notice.isVisible()
+        pane.labels.field.setPlainText("the cat")
+        pane.labels.ask()
+        settle(state, qtbot)
+        assert "no head" in pane.notice.text
