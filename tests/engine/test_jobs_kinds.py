@@ -307,3 +307,17 @@ def test_what_a_kind_cannot_do_is_refused_and_the_model_stays(driver: Driver, tm
     assert "needs a source" in one(driver.run(Score(text)), Failed).message
     assert one(driver.run(Generate(Prompt())), Failed).message == "There is no source."
     assert "is not in this model's vocabulary" in one(driver.run(Generate(Prompt(ids=(999,)))), Failed).message
+
+
+def test_a_cancelled_search_keeps_the_best_beam_it_had(driver: Driver, tmp_path: Path) -> None:
+    write_seq2seq(tmp_path / "tiny", "T5", min_length=3000)
+    driver.load(tmp_path / "tiny")
+    run = driver.submit(Generate(Prompt(source=SOURCE), GREEDY.replace(beams=4, max_new_tokens=3000)))
+    driver.wait(lambda log: len(all_of(log, Beams)) >= 1)
+    run.cancel()
+    events = driver.finish(run)
+    result = one(events, Generated)
+    assert (result.finish, events[-1]) == ("cancelled", Done(run.id, "cancelled"))
+    assert 0 < len(result.ids) < 3000
+    assert all_of(events, Beams)[-1].beams[0].ids == result.ids
+    assert text_of(events) == result.text
