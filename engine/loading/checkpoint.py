@@ -1,6 +1,7 @@
 """A model as it lies on the disk: a folder in transformers' layout, or one GGUF file. Free of torch.
 
 Both say the same things here, so that loading and the catalog know neither: a name, a config, the weights' headers.
+What reads GGUF is imported with the first such file: its library takes a tenth of a second of the window's start.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import BadModelFiles, EngineError, UnsupportedModel
-from engine.gguf import GGUF, Strings
-from engine.loading.architectures import Architecture, architecture
 from engine.loading.files import described, model_folder, read_json, read_optional
-from engine.loading.gguf import GGUFWeights
 from engine.loading.safetensors import Weights
+
+if TYPE_CHECKING:
+    from engine.gguf import GGUF
+    from engine.loading.architectures import Architecture
+    from engine.loading.gguf import GGUFWeights
 
 ENDS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<|eom_id|>")
 """Tokens that end an answer wherever they are in a GGUF's vocabulary, as for llama.cpp."""
@@ -81,10 +84,14 @@ class GGUFFile:
 
     @cached_property
     def header(self) -> GGUF:
+        from engine.gguf import GGUF
+
         return GGUF(self.path)
 
     @cached_property
     def _architecture(self) -> tuple[Architecture, dict[str, Any]]:
+        from engine.loading.architectures import architecture
+
         return architecture(self.header)
 
     @property
@@ -107,6 +114,8 @@ class GGUFFile:
         return {"eos_token_id": [id for id in named if id is not None] + [tokens.index(t) for t in ENDS if t in tokens]}
 
     def weights(self) -> GGUFWeights:
+        from engine.loading.gguf import GGUFWeights
+
         if not self.header.tensors:
             raise BadModelFiles(
                 f"{self.path.name} holds only a vocabulary, no weights.", "It can be used to turn text into ids."
@@ -131,7 +140,7 @@ class GGUFFile:
     def tokenizer(self) -> str:
         """The kind of tokenizer inside, empty where there is none."""
         kind = self.header.metadata.get("tokenizer.ggml.model")
-        held = isinstance(self.header.metadata.get("tokenizer.ggml.tokens"), Strings)
+        held = "tokenizer.ggml.tokens" in self.header.metadata
         return TOKENIZERS.get(str(kind), "unknown") if held else ""
 
     @property

@@ -22,8 +22,8 @@ def whole(folder: Path, **changes: object) -> Path:
     return folder
 
 
-def test_the_catalog_is_imported_without_torch() -> None:
-    code = "import engine.loading.catalog, sys; print('torch' in sys.modules)"
+def test_the_catalog_is_imported_without_torch_and_the_gguf_library() -> None:
+    code = "import engine.loading.catalog, sys; print('torch' in sys.modules or 'gguf' in sys.modules)"
     root = Path(catalog.__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True).stdout == "False\n"
 
