@@ -53,11 +53,14 @@ class Pane(QWidget):
         line.addWidget(self._doing)
         line.addWidget(self._bar)
         line.addStretch(1)
+        beneath = QHBoxLayout()
+        beneath.setContentsMargins(12, 0, 12, 0)
+        beneath.addWidget(self.notice)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addWidget(self._pages, 1)
-        column.addWidget(self.notice)
+        column.addLayout(beneath)
         column.addLayout(line)
         self._connect()
         self._show_model(state.workspace.info)
@@ -92,6 +95,8 @@ class Pane(QWidget):
 
     def _show_model(self, info: ModelInfo | None) -> None:
         self.notice.hide()
+        for page in (self.fill, self.labels, self.similarity, self.words):
+            page.forget()
         kinds = {"encoder-decoder": self.writer, "encoder": self.tabs}
         self._pages.setCurrentWidget(kinds.get(self._play.kind, self.empty))
         self.empty.setText(A_DECODER.format(name=info.name) if info is not None else NO_MODEL)

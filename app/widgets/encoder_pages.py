@@ -65,7 +65,7 @@ class FillPage(AskPage):
 
     def show_masks(self, masks: Sequence[tuple[int, Sequence[Filler]]]) -> None:
         """The fillers of every mask, in the order of the text."""
-        self._clear()
+        self.forget()
         for number, (_, fillers) in enumerate(masks):
             name = QLabel(f"Mask {number + 1}")
             name.setProperty("role", "heading")
@@ -91,11 +91,11 @@ class FillPage(AskPage):
         self.field.setFocus()
 
     def _on_text(self) -> None:
-        """What was found belongs to the text as it was."""
-        self._clear()
+        self.forget()
         self.set_ready(bool(MASKS.search(self.text)))
 
-    def _clear(self) -> None:
+    def forget(self) -> None:
+        """What was found belongs to another text or another model."""
         self.tables = []
         while (item := self._results.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
@@ -126,8 +126,12 @@ class LabelPage(AskPage):
         self.table.show_rows([(label, share, percent(share)) for label, share in labels])
         self.table.show()
 
-    def _on_text(self) -> None:
+    def forget(self) -> None:
+        """What was found belongs to another text or another model."""
         self.table.hide()
+
+    def _on_text(self) -> None:
+        self.forget()
         self.set_ready(bool(self.text.strip()))
 
 
@@ -155,6 +159,10 @@ class WordPage(AskPage):
         self.table.show_rows([(visible(word, 40), cosine, f"{cosine:.3f}") for word, cosine in words])
         self.table.show()
 
-    def _on_text(self) -> None:
+    def forget(self) -> None:
+        """What was found belongs to another text or another model."""
         self.table.hide()
+
+    def _on_text(self) -> None:
+        self.forget()
         self.set_ready(bool(self.text.strip(" +-")))

@@ -187,6 +187,10 @@ class SimilarityPage(AskPage):
         for button in self._removers:
             button.setIcon(theme.icon("x", 16, "muted"))
 
-    def _on_text(self, *_: object) -> None:
+    def forget(self) -> None:
+        """What was found belongs to another text or another model."""
         self.table.hide()
+
+    def _on_text(self, *_: object) -> None:
+        self.forget()
         self.set_ready(len(self.sentences) >= FEWEST)

@@ -210,6 +210,9 @@ def test_word_arithmetic_is_asked_and_its_words_are_shown(
     fake.play(run.id, [Nearest(0, (("queen", 0.7),)), Done(0)])
     qtbot.waitUntil(pane.words.table.isVisible)
     assert pane.words.table.as_text() == "word\tcosine\nqueen\t0.700"
+    run = state.workspace.load("y")
+    fake.play(run.id, [Loaded(0, a_model(kind="encoder")), Done(0)])
+    qtbot.waitUntil(lambda: not pane.words.table.isVisible())  # another model's words are not these
 
 
 def test_an_error_is_a_line_in_the_pane_and_goes_with_the_next_question(
