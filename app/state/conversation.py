@@ -39,7 +39,9 @@ from engine import (
     StoredMessage,
 )
 
-GREETING = "Hi, how are you?"
+GREETINGS = {"chat": "Hi, how are you?", "complete": "Once upon a time"}
+"""What waits to be sent at the first start: something to say, or the beginning of a text."""
+
 DRAFT_DELAY = 400  # milliseconds without a key before a draft is stored
 
 
@@ -134,8 +136,8 @@ class Conversation(QObject):
         """The first start: a prompt waits to be sent."""
         if not self._settings.value("greeted"):
             self._settings.set("greeted", True)
-            self.draft = GREETING
-            self.draft_changed.emit(GREETING)
+            self.draft = GREETINGS[self.chat.mode]
+            self.draft_changed.emit(self.draft)
 
     def open(self, key: str) -> None:
         if key != self.chat.id:
@@ -458,7 +460,10 @@ class Conversation(QObject):
     def _on_model(self, info: ModelInfo | None) -> None:
         """A base model continues text: an empty chat turns to Complete, and back for a model that talks."""
         if info is not None and not self.path:
-            self.set_mode("chat" if info.chat_template else "complete")
+            mode = "chat" if info.chat_template else "complete"
+            if self.draft == GREETINGS[self.chat.mode]:
+                self.draft = GREETINGS[mode]
+            self.set_mode(mode)
 
     def _on_follow(self, _: bool) -> None:
         if self._settings.value("follow_newest") != self._captures.wish:

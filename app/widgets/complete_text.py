@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QKeyEvent, QTextCursor
+from PySide6.QtGui import QFontMetricsF, QKeyEvent, QTextCursor
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -184,10 +184,9 @@ class CompleteText(QWidget):
 
     def set_ink(self, ink: Ink) -> None:
         self._ink = ink
-        font = self.editor.font()
-        font.setPixelSize(ink.size)
-        self.editor.setFont(font)
-        self._column.setMaximumWidth(round(self.editor.fontMetrics().averageCharWidth() * 82))
+        # As a style sheet: the window's own sheet takes a font that was set otherwise back when it is applied.
+        self.editor.setStyleSheet(f"font-size: {ink.size}px;")
+        self._column.setMaximumWidth(round(QFontMetricsF(theme.font(ink.size)).averageCharWidth() * 82))
         for button in self._buttons.values():
             button.setIcon(theme.icon(str(button.property("icon_name")), 16, "muted"))
 

@@ -212,6 +212,25 @@ def test_the_first_start_loads_a_model_and_offers_a_prompt(
     assert fake.stopped
 
 
+def test_on_a_base_model_the_first_prompt_is_the_beginning_of_a_text(
+    window: Window, state: State, bridge: Bridge, fake: FakeEngine, qtbot: QtBot
+) -> None:
+    session = Session(bridge, state)
+    session.start()
+    qtbot.waitUntil(lambda: state.conversation.draft == "Hi, how are you?")
+    fake.play(fake.last(Load)[0].id, [Loaded(0, a_model(chat_template=False)), Done(0)])
+    qtbot.waitUntil(lambda: state.conversation.chat.mode == "complete")
+    assert window.chat.text.text == "Once upon a time"
+    session.end()
+
+
+def test_both_transcripts_are_in_the_size_that_was_chosen(window: Window, state: State) -> None:
+    for size in (15, 20):
+        state.settings.set("text_size", size)
+        assert window.chat.text.editor.font().pixelSize() == size
+        assert window.chat.composer.editor.font().pixelSize() == size
+
+
 def test_the_next_start_opens_the_last_chat_with_the_model_used_last(
     state: State, bridge: Bridge, fake: FakeEngine, qtbot: QtBot, tmp_path: Path
 ) -> None:
