@@ -341,7 +341,7 @@ def _parser() -> argparse.ArgumentParser:
     def add(function: Callable[[argparse.Namespace], int], help: str, *, runs: bool = False) -> argparse.ArgumentParser:
         sub = commands.add_parser(function.__name__, help=help, description=help)
         sub.set_defaults(function=function)
-        sub.add_argument("model", metavar="MODEL", help="a model folder")
+        sub.add_argument("model", metavar="MODEL", help="a model folder or a .gguf file")
         if runs:
             add_flags(sub, LoadParams)
         return sub
