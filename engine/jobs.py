@@ -39,6 +39,7 @@ from engine.messages import (
     Loaded,
     Message,
     ModelInfo,
+    NamePieces,
     NearestWords,
     Progress,
     Prompt,
@@ -108,6 +109,7 @@ class ModelJobs:
             Attend: self._attend,
             Score: self._score,
             Tokenize: self._tokenize,
+            NamePieces: self._name_pieces,
             RenderTemplate: self._render,
             Fill: self._fill,
             Classify: self._classify,
@@ -232,6 +234,11 @@ class ModelJobs:
         tokenizer = self._require().tokenizer
         ids = tokenizer.encode(command.text, special=command.special)
         yield Tokenized(run.id, tuple(ids), tuple(tokenizer.piece(i) for i in ids))
+        return None
+
+    def _name_pieces(self, command: NamePieces, run: Run) -> Job:
+        tokenizer = self._require().tokenizer
+        yield Tokenized(run.id, command.ids, tuple(tokenizer.piece(i) for i in command.ids))
         return None
 
     def _render(self, command: RenderTemplate, run: Run) -> Job:

@@ -275,6 +275,13 @@ class Tokenize(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class NamePieces(Command):
+    """What tokens look like, whatever text they came from: a start token that no text holds, too. -> Tokenized."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RenderTemplate(Command):
     """Render messages with the model's own chat template. -> Rendered."""
 

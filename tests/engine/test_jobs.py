@@ -23,6 +23,7 @@ from engine import (
     Load,
     LoadParams,
     Message,
+    NamePieces,
     Progress,
     Prompt,
     Rendered,
@@ -340,6 +341,8 @@ def test_text_ids_and_template_are_those_of_the_models_own_files(companion: Driv
     tokens = one(companion.run(Tokenize("Hi, how are you?")), Tokenized)
     assert tokens.ids == (663, 16, 704, 341, 284, 35)
     assert "".join(tokens.pieces) == "Hi, how are you?"
+    named = one(companion.run(NamePieces((0, 663, 999_999))), Tokenized)
+    assert named.pieces == ("<|bos|>", "Hi", "<id 999999>")
     rendered = one(companion.run(RenderTemplate((Message("user", "Hi, how are you?"),))), Rendered)
     assert rendered.text == "<|bos|><|user|>Hi, how are you?<|end|><|assistant|>"
     ((role, first, last),) = rendered.spans
