@@ -21,12 +21,12 @@ from engine import (
     Event,
     Failed,
     ModelInfo,
+    NamePieces,
     OpenRecords,
     Prompt,
     Records,
     Retune,
     Started,
-    Tokenize,
     Tokenized,
     TokenRecord,
     Tokens,
@@ -66,7 +66,7 @@ class Captures(QObject):
         self._store = AttentionStore()
         self._thumbnails: AttentionThumbnails | None = None
         self._pieces: dict[int, str] = {}
-        self._rendered = self._asked = ""  # the prompt as text, and the one whose pieces were asked for
+        self._asked: set[int] = set()  # ids whose pieces were asked for
         self.following = True
         self.focused: tuple[str, int] | None = None
         self.rereading = Rereading(workspace)
@@ -277,10 +277,10 @@ class Captures(QObject):
         for record in self.records(self.focused[0]) if self.focused else ():
             if record.id not in self._pieces:
                 self._pieces[record.id] = record.pieces[record.chosen] if record.chosen >= 0 else record.text
-        if self._asked != self._rendered and any(i not in self._pieces for i in ids):
-            self._asked = self._rendered
-            for special in (False, True):  # the template's marks are in the text; the tokenizer may add its own
-                self._workspace.submit(Tokenize(self._rendered, special), self._on_pieces)
+        unknown = {i for i in ids if i not in self._pieces} - self._asked
+        if unknown:
+            self._asked |= unknown
+            self._workspace.submit(NamePieces(tuple(sorted(unknown))), self._on_pieces)
 
     def _on_pieces(self, event: Event) -> None:
         if isinstance(event, Tokenized):
@@ -294,8 +294,8 @@ class Captures(QObject):
         if message is None:
             return
         match event:
-            case Started(prompt_ids=ids, rendered=rendered):
-                self._on_context(message, ids, self._contexts.get(message, Prompt()).answer_ids, rendered)
+            case Started(prompt_ids=ids):
+                self._on_context(message, ids, self._contexts.get(message, Prompt()).answer_ids)
             case Tokens(records=records):
                 if event.run == self._latest:
                     put_ids(self._store.ids, records)
@@ -314,10 +314,9 @@ class Captures(QObject):
             self._thumbnails = event
         self.attention_changed.emit()
 
-    def _on_context(self, message: str, prompt: tuple[int, ...], answer: tuple[int, ...], rendered: str) -> None:
+    def _on_context(self, message: str, prompt: tuple[int, ...], answer: tuple[int, ...]) -> None:
         """What is captured from here on belongs to this context."""
         self._prompts[message] = prompt
-        self._rendered = rendered or self._rendered
         self._store.restart((*prompt, *answer))
         self._thumbnails = None
         self.attention_changed.emit()
@@ -326,7 +325,7 @@ class Captures(QObject):
         self.rereading.cancel()
         self._prompts.clear()
         self._pieces.clear()
-        self._asked = ""
+        self._asked.clear()
         self._store.clear()
         self._thumbnails = None
         self.attention_changed.emit()

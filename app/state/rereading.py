@@ -35,12 +35,12 @@ FOREIGN = "This answer was written by another model, or its tokens were not reco
 
 
 class Rereading(QObject):
-    """began: message, ids of the prompt, ids of the answer, prompt as text. captured: rows or thumbnails.
+    """began: message, ids of the prompt, ids of the answer. captured: rows or thumbnails.
 
     changed: progress or error is new.
     """
 
-    began = Signal(str, object, object, str)
+    began = Signal(str, object, object)
     captured = Signal(object)
     changed = Signal()
 
@@ -49,7 +49,6 @@ class Rereading(QObject):
         self._workspace = workspace
         self._run: Run | None = None
         self._message = ""
-        self._text = ""
         self._records: tuple[TokenRecord, ...] = ()
         self._capture = CaptureParams()
         self.progress: Progress | None = None
@@ -72,12 +71,11 @@ class Rereading(QObject):
         self.error = ""
         self._message, self._records, self._capture = message, tuple(records), capture
         if known is not None:
-            self._attend(known, "")
+            self._attend(known)
         elif prompt.ids is not None:
-            self._attend(prompt.ids, "")
+            self._attend(prompt.ids)
         elif prompt.text is not None:
-            self._text = prompt.text + prompt.answer_text
-            self._submit(Tokenize(self._text))
+            self._submit(Tokenize(prompt.text + prompt.answer_text))
         else:
             self._submit(RenderTemplate(prompt.messages or ()))
 
@@ -92,14 +90,14 @@ class Rereading(QObject):
         self.progress = Progress(self._run.id, "Reading again", 0, 0)
         self.changed.emit()
 
-    def _attend(self, prompt: tuple[int, ...], rendered: str) -> None:
+    def _attend(self, prompt: tuple[int, ...]) -> None:
         if not self._records or self._records[0].position != len(prompt):
             self._end(FOREIGN)
             return
         ids: list[int] = []
         for record in self._records:
             ids[record.position - len(prompt) :] = [record.id]
-        self.began.emit(self._message, prompt, tuple(ids), rendered)
+        self.began.emit(self._message, prompt, tuple(ids))
         # The last token needs no row of its own: each was written by the row before it.
         self._submit(Attend(Prompt(ids=prompt, answer_ids=tuple(ids[:-1])), self._capture))
 
@@ -107,10 +105,8 @@ class Rereading(QObject):
         if self._run is None or event.run != self._run.id:
             return
         match event:
-            case Tokenized(ids=ids):
-                self._attend(ids, self._text)
-            case Rendered(ids=ids, text=text):
-                self._attend(ids, text)
+            case Tokenized(ids=ids) | Rendered(ids=ids):
+                self._attend(ids)
             case Progress():
                 self.progress = dataclasses.replace(event, phase="Reading again")
                 self.changed.emit()

@@ -18,6 +18,7 @@ from engine import (
     AttentionThumbnails,
     Done,
     Message,
+    NamePieces,
     OpenRecords,
     Progress,
     Prompt,
@@ -25,7 +26,6 @@ from engine import (
     RenderTemplate,
     Retune,
     Started,
-    Tokenize,
     Tokenized,
     Tokens,
 )
@@ -228,8 +228,8 @@ def test_unknown_pieces_of_the_prompt_are_asked_for_once(
     write(captures, fake, bridge, "m", 900, ["a"])
     assert captures.tokens()[:3] == ["<id 1>", "<id 2>", "<id 3>"]
     captures.tokens()
-    assert [command.text for command in fake.given(Tokenize)] == ["rendered", "rendered"]
-    run, _ = fake.last(Tokenize)
+    assert [command.ids for command in fake.given(NamePieces)] == [(1, 2, 3)]
+    run, _ = fake.last(NamePieces)
     with qtbot.waitSignal(captures.attention_changed):
         fake.play(run.id, [Tokenized(0, (1, 2, 3), ("<s>", "H", "i")), Done(0)])
         bridge.deliver()
