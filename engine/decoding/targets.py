@@ -76,7 +76,9 @@ class Target(Decoder):
         check: Callable[[], None] | None = None,
         last: bool = False,
         reach: int = 0,
+        padding: Tensor | None = None,
     ) -> Tensor:
+        assert padding is None  # one target, of one source
         start = cache.length if cache is not None else 0
         logits = self.model.decode(ids, self.read(check, tap), cache, tap, check, last)
         self._ids = [*self._ids[:start], *ids[0].tolist()]

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from engine.errors import ContextOverflow
-from engine.models.layers import LayerTap, Mask, Remember, RotaryConfig, causal
+from engine.models.layers import LayerTap, Mask, Remember, RotaryConfig, Span, causal
 from engine.models.reader import REQUIRED, Reader
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Seq2Seq",
     "Seq2SeqConfig",
     "Source",
+    "Span",
     "Tap",
     "read_rotary",
     "read_scaling",
@@ -132,16 +134,12 @@ class Decoder(LanguageModel):
     kind = "decoder"
     boundary: int | None = None
 
-    def embed(self, ids: Tensor, start: int) -> Tensor:
-        """Ids [B, T] at positions start, start + 1, ... to [B, T, C]."""
+    def embed(self, ids: Tensor, span: Span) -> Tensor:
+        """Ids [B, T] at the positions of the span to [B, T, C]."""
         raise NotImplementedError
 
-    def positions(self, start: int, x: Tensor) -> object:
+    def positions(self, span: Span, x: Tensor) -> object:
         """What every block needs to know of x's positions, computed once a pass and handed to each."""
-        raise NotImplementedError
-
-    def far_positions(self, start: int, x: Tensor) -> object:
-        """The same for a text that is longer than the boundary."""
         raise NotImplementedError
 
     def blocks(self) -> Iterable[nn.Module]:
@@ -149,7 +147,7 @@ class Decoder(LanguageModel):
         raise NotImplementedError
 
     def is_far(self, length: int) -> bool:
-        """Whether a text of that length is read with far_positions."""
+        """Whether a text of that length is read with the positions of one beyond the boundary."""
         return self.boundary is not None and length > self.boundary
 
     def window(self, layer: int) -> int | None:
@@ -168,34 +166,44 @@ class Decoder(LanguageModel):
         check: Callable[[], None] | None = None,
         last: bool = False,
         reach: int = 0,
+        padding: Tensor | None = None,
     ) -> Tensor:
         """Logits, float32 [B, T, V], or [B, 1, V] if only the last position's are asked for; ids [B, T].
 
         The ids come after what the cache holds, and are added to it. check is called before every block and may raise
         (Cancelled): the cache then counts nothing of this pass. reach: how long the text will be, where it is read in
-        parts; parts of a text beyond the boundary have to know it from the first one on.
+        parts; parts of a text beyond the boundary have to know it from the first one on. padding: texts of different
+        lengths are read together, filled up on the left with any id; so many of a row's first positions, the cache's
+        included, are that, int64 [B]. The other logits are then those of each text alone.
         """
         T = ids.shape[1]
         start = cache.length if cache is not None else 0
         _check_length(start + T, self.config)
-        far = self.is_far(max(start + T, reach))
-        if start and far != self.is_far(max(start, reach)):
-            raise ValueError(f"the cache was not filled for a text beyond {self.boundary}")
-        x = self.embed(ids, start)
-        positions = self.far_positions(start, x) if far else self.positions(start, x)
+        span = Span(start, T, max(start + T, reach), padding)
+        self._check_side(span, max(start, reach))
+        x = self.embed(ids, span)
+        positions = self.positions(span, x)
         masks: dict[int | None, Mask] = {}
         for index, block in enumerate(self.blocks()):
             if check is not None:
                 check()
             window = self.window(index)
             if window not in masks:
-                masks[window] = causal(T, start + T, x.device, window)
+                masks[window] = causal(T, start + T, x.device, window, padding)
             remember = partial(cache.update, index) if cache is not None else _forget
             layer_tap = tap.layer(f"layers.{index}.self") if tap is not None else None
             x = block(x, positions, masks[window], remember, layer_tap)
         if cache is not None:
             cache.advance(T)
         return self.head(x[:, -1:] if last else x).float()
+
+    def _check_side(self, span: Span, before: int) -> None:
+        """Refuse to go on across the boundary from what was read for texts of that length."""
+        if not span.start or self.boundary is None:
+            return
+        edge = torch.as_tensor(self.boundary if span.padding is None else self.boundary + span.padding)
+        if bool(((before > edge) != (span.length > edge)).any()):
+            raise ValueError(f"the cache was not filled for a text beyond {self.boundary}")
 
 
 @dataclass(frozen=True, slots=True)

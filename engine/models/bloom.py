@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-import torch
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder
+from engine.models.base import Decoder, Reader, Remember, Span, heads_of, plain_decoder
 from engine.models.layers import (
     DenseMLP,
     Embedding,
@@ -103,13 +102,13 @@ class Model(Decoder):
         self.transformer = Trunk(config)
         self.lm_head = None if config.tied else nn.Linear(config.width, config.vocabulary, bias=False)
 
-    def embed(self, ids: Tensor, start: int) -> Tensor:
+    def embed(self, ids: Tensor, span: Span) -> Tensor:
         x: Tensor = self.transformer.word_embeddings_layernorm(self.transformer.word_embeddings(ids))
         return x
 
-    def positions(self, start: int, x: Tensor) -> Tensor:
-        T = x.shape[1]
-        return alibi(torch.outer(alibi_slopes(self.config.heads), torch.arange(float(start + T))), T, x)
+    def positions(self, span: Span, x: Tensor) -> Tensor:
+        penalties = alibi_slopes(self.config.heads)[:, None].to(x.device) * span.keys(x.device)
+        return alibi(penalties, span.T, x, span.padding)
 
     def blocks(self) -> nn.ModuleList:
         return self.transformer.h

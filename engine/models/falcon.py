@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-import torch
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder, read_rotary
+from engine.models.base import Decoder, Reader, Remember, Span, heads_of, plain_decoder, read_rotary
 from engine.models.layers import (
     ACTIVATIONS,
     DenseMLP,
@@ -183,17 +182,16 @@ class Model(Decoder):
         self.lm_head = None if config.tied else nn.Linear(config.width, config.vocabulary, bias=False)
         self._rotary = None if config.rotary is None else Rotary(config.rotary, config.head_dim)
 
-    def embed(self, ids: Tensor, start: int) -> Tensor:
+    def embed(self, ids: Tensor, span: Span) -> Tensor:
         x: Tensor = self.transformer.word_embeddings(ids)
         return x
 
-    def positions(self, start: int, x: Tensor) -> Positions:
-        T = x.shape[1]
+    def positions(self, span: Span, x: Tensor) -> Positions:
         if self._rotary is not None:
-            return self._rotary.at(start, T, x), None
+            return self._rotary.over(span, x), None
         # In bfloat16 because it was trained with what that rounds to.
-        rewards = alibi_slopes(self.config.heads).bfloat16()[:, None] * torch.arange(start + T)
-        return None, alibi(rewards.float() * self.config.head_dim**-0.5, T, x)
+        rewards = alibi_slopes(self.config.heads).bfloat16()[:, None].to(x.device) * span.keys(x.device)
+        return None, alibi(rewards.float() * self.config.head_dim**-0.5, span.T, x, span.padding)
 
     def blocks(self) -> nn.ModuleList:
         return self.transformer.h

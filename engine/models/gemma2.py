@@ -11,7 +11,7 @@ from typing import Self
 
 from torch import Tensor
 
-from engine.models.base import Reader
+from engine.models.base import Reader, Span
 from engine.models.layers import ShiftedRMSNorm, soft_capped
 from engine.models.trunk import (
     LARGEST_CONTEXT,
@@ -77,8 +77,8 @@ class Model(TrunkDecoder):
         blocks = (Block(config) for _ in range(config.layers))
         super().__init__(config, blocks, ShiftedRMSNorm(config.width, config.epsilon))
 
-    def embed(self, ids: Tensor, start: int) -> Tensor:
-        return scaled(super().embed(ids, start))
+    def embed(self, ids: Tensor, span: Span) -> Tensor:
+        return scaled(super().embed(ids, span))
 
     def head(self, x: Tensor) -> Tensor:
         logits, cap = super().head(x), self.config.logit_cap

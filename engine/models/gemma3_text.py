@@ -11,7 +11,7 @@ from typing import Self
 
 from torch import Tensor
 
-from engine.models.base import Reader, Remember, read_rotary, read_scaling
+from engine.models.base import Reader, Remember, Span, read_rotary, read_scaling
 from engine.models.layers import LayerTap, Mask, Rotary, RotaryConfig, ShiftedRMSNorm, Table, soft_capped
 from engine.models.trunk import (
     LARGEST_CONTEXT,
@@ -113,11 +113,11 @@ class Model(TrunkDecoder):
         super().__init__(config, blocks, ShiftedRMSNorm(config.width, config.epsilon))
         self._local_rotary = Rotary(config.local_rotary, config.head_dim)
 
-    def embed(self, ids: Tensor, start: int) -> Tensor:
-        return scaled(super().embed(ids, start))
+    def embed(self, ids: Tensor, span: Span) -> Tensor:
+        return scaled(super().embed(ids, span))
 
-    def positions(self, start: int, x: Tensor) -> object:
-        return super().positions(start, x), self._local_rotary.at(start, x.shape[1], x)
+    def positions(self, span: Span, x: Tensor) -> object:
+        return super().positions(span, x), self._local_rotary.over(span, x)
 
     def head(self, x: Tensor) -> Tensor:
         logits, cap = super().head(x), self.config.logit_cap

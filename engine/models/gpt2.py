@@ -11,7 +11,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder
+from engine.models.base import Decoder, Reader, Remember, Span, heads_of, plain_decoder
 from engine.models.layers import ACTIVATIONS, Conv1D, Embedding, LayerTap, Mask, attend, heads, vocabulary_scores
 
 
@@ -115,11 +115,11 @@ class Model(Decoder):
         self.transformer = Trunk(config)
         self.lm_head = None if config.tied else nn.Linear(config.width, config.vocabulary, bias=False)
 
-    def embed(self, ids: Tensor, start: int) -> Tensor:
-        x: Tensor = self.transformer.wte(ids) + self.transformer.wpe.weight[start : start + ids.shape[1]]
+    def embed(self, ids: Tensor, span: Span) -> Tensor:
+        x: Tensor = self.transformer.wte(ids) + self.transformer.wpe.weight[span.rows]
         return x
 
-    def positions(self, start: int, x: Tensor) -> None:
+    def positions(self, span: Span, x: Tensor) -> None:
         return None  # learned, and in x already
 
     def blocks(self) -> nn.ModuleList:

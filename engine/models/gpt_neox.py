@@ -12,7 +12,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder, read_rotary
+from engine.models.base import Decoder, Reader, Remember, Span, heads_of, plain_decoder, read_rotary
 from engine.models.layers import (
     ACTIVATIONS,
     DenseMLP,
@@ -144,12 +144,12 @@ class Model(Decoder):
         self.embed_out = None if config.tied else nn.Linear(config.width, config.vocabulary, bias=False)
         self._rotary = Rotary(config.rotary, config.head_dim)
 
-    def embed(self, ids: Tensor, start: int) -> Tensor:
+    def embed(self, ids: Tensor, span: Span) -> Tensor:
         x: Tensor = self.gpt_neox.embed_in(ids)
         return x
 
-    def positions(self, start: int, x: Tensor) -> Table:
-        return self._rotary.at(start, x.shape[1], x)
+    def positions(self, span: Span, x: Tensor) -> Table:
+        return self._rotary.over(span, x)
 
     def blocks(self) -> nn.ModuleList:
         return self.gpt_neox.layers

@@ -112,6 +112,40 @@ def soft_capped(x: Tensor, most: float) -> Tensor:
     return torch.tanh(x / most) * most
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which positions of a text one pass reads: T of them from start on.
+
+    length: of the whole text, as far as it is known. padding: where texts of different lengths lie in one batch, how
+    many of each row's first positions only fill it up, int64 [B]; None where no row is.
+    """
+
+    start: int
+    T: int
+    length: int
+    padding: Tensor | None = None
+
+    @property
+    def end(self) -> int:
+        return self.start + self.T
+
+    @property
+    def rows(self) -> slice | Tensor:
+        """The places in a table of positions: a slice that serves every row, or [B, T], 0 for what fills up."""
+        if self.padding is None:
+            return slice(self.start, self.end)
+        return self._counted(self.start, self.padding)
+
+    def keys(self, device: torch.device) -> Tensor:
+        """The positions up to the end, [S], or [B, 1, S], 0 for what fills up."""
+        if self.padding is None:
+            return torch.arange(self.end, device=device)
+        return self._counted(0, self.padding)[:, None]
+
+    def _counted(self, start: int, padding: Tensor) -> Tensor:
+        return (torch.arange(start, self.end, device=padding.device) - padding[:, None]).clamp(min=0)
+
+
 def causal_mask(T: int, S: int, device: torch.device, window: int | None = None) -> Tensor:
     """Bool [T, S]: the queries are the last T of S positions and see what is not after them.
 
@@ -121,8 +155,20 @@ def causal_mask(T: int, S: int, device: torch.device, window: int | None = None)
     return mask if window is None else mask.triu(S - T - window + 1)
 
 
-def causal(T: int, S: int, device: torch.device, window: int | None = None) -> Mask:
-    """The cheapest Mask that says the same as causal_mask with these arguments."""
+def padded_mask(T: int, S: int, padding: Tensor, window: int | None = None) -> Tensor:
+    """The same, bool [B, 1, T, S], where nothing sees a row's first positions, padding [B] of them.
+
+    But those see themselves: the softmax of no score at all would be no number, and spread.
+    """
+    keys = torch.arange(S, device=padding.device)
+    seen = (keys >= padding[:, None])[:, None] | (keys == keys[S - T :, None])  # [B, T, S]
+    return (seen & causal_mask(T, S, padding.device, window))[:, None]
+
+
+def causal(T: int, S: int, device: torch.device, window: int | None = None, padding: Tensor | None = None) -> Mask:
+    """The cheapest Mask that says the same as causal_mask, or padded_mask, with these arguments."""
+    if padding is not None:
+        return padded_mask(T, S, padding, window)
     if window is not None and window < S:
         return causal_mask(T, S, device, window)
     if T == 1:
@@ -140,16 +186,18 @@ def alibi_slopes(H: int) -> Tensor:
     return torch.cat((2.0 ** (-8.0 / n * whole), 2.0 ** (-4.0 / n * between)))
 
 
-def alibi(penalties: Tensor, T: int, like: Tensor) -> Tensor:
-    """The bias of the last T positions for attention(), causal mask included: [1, H, T, S] of like's dtype and device.
+def alibi(penalties: Tensor, T: int, like: Tensor, padding: Tensor | None = None) -> Tensor:
+    """The bias of the last T positions for attention(), causal mask included: [B, H, T, S] of like's dtype and device.
 
-    penalties: what each head adds to a key at each position, float32 [H, S]. They are taken relative to the query's
-    own, which changes no softmax and keeps the near keys exact in 16 bits.
+    penalties: what each head adds to a key at each position, float32 [H, S] for B = 1, or [B, H, S] where rows begin
+    with padding. They are taken relative to the query's own, which changes no softmax and keeps the near keys exact in
+    16 bits.
     """
-    S = penalties.shape[1]
-    penalties = penalties.to(like.device)
-    bias = penalties[:, None] - penalties[:, S - T :, None]
-    return bias.masked_fill_(~causal_mask(T, S, bias.device), -math.inf)[None].to(like.dtype)
+    S = penalties.shape[-1]
+    penalties = penalties.to(like.device).view(-1, *penalties.shape[-2:])
+    bias = penalties[:, :, None] - penalties[:, :, S - T :, None]
+    seen = causal_mask(T, S, bias.device) if padding is None else padded_mask(T, S, padding)
+    return bias.masked_fill_(~seen, -math.inf).to(like.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +273,13 @@ class Rotary:
         cosines, sines = self._table
         return cosines[start : start + T], sines[start : start + T]
 
+    def over(self, span: Span, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for the positions of a pass; each [B, T, 1, D] where rows are filled up."""
+        if span.padding is None:
+            return self.at(span.start, span.T, like)
+        cosines, sines = self.at(0, span.end, like)
+        return cosines[span.rows], sines[span.rows]
+
     @staticmethod
     def _fits(table: Tensor, length: int, like: Tensor) -> bool:
         return len(table) >= length and table.dtype == like.dtype and table.device == like.device
@@ -240,7 +295,7 @@ class Rotary:
 
 
 Table = tuple[Tensor, Tensor]
-"""Cosines and signed sines of the positions of a pass, each [T, 1, D]."""
+"""Cosines and signed sines of the positions of a pass, each [T, 1, D] or [B, T, 1, D]."""
 
 
 def rotate(x: Tensor, table: Table) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder
+from engine.models.base import Decoder, Reader, Remember, Span, heads_of, plain_decoder
 from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attend, heads, vocabulary_scores
 
 OFFSET = 2
@@ -143,12 +143,11 @@ class Model(Decoder):
         assert isinstance(trunk, Trunk)
         return trunk
 
-    def embed(self, ids: Tensor, start: int) -> Tensor:
-        first = start + OFFSET
+    def embed(self, ids: Tensor, span: Span) -> Tensor:
         x: Tensor = self.trunk.project_in(self.trunk.embed_tokens(ids))
-        return x + self.trunk.embed_positions.weight[first : first + ids.shape[1]]
+        return x + self.trunk.embed_positions.weight[OFFSET:][span.rows]
 
-    def positions(self, start: int, x: Tensor) -> None:
+    def positions(self, span: Span, x: Tensor) -> None:
         return None  # learned, and in x already
 
     def blocks(self) -> nn.ModuleList:

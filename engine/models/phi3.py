@@ -11,9 +11,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 
-from engine.models.base import Reader, Remember, read_scaling
+from engine.models.base import Reader, Remember, Span, read_scaling
 from engine.models.layers import ACTIVATIONS, LayerTap, Mask, Rotary, RotaryConfig, Table, attend, heads
 from engine.models.trunk import LARGEST_CONTEXT, PreNormBlock, TrunkConfig, TrunkDecoder, read_trunk, read_window
 
@@ -116,8 +117,12 @@ class Model(TrunkDecoder):
         self.boundary = config.boundary
         self._far_rotary = Rotary(config.far_rotary or config.rotary, config.head_dim)
 
-    def far_positions(self, start: int, x: Tensor) -> object:
-        return self._far_rotary.at(start, x.shape[1], x)
+    def positions(self, span: Span, x: Tensor) -> object:
+        if span.padding is None or self.boundary is None:
+            return (self._far_rotary if self.is_far(span.length) else self._rotary).over(span, x)
+        far = (span.length - span.padding > self.boundary)[:, None, None, None]
+        tables = zip(self._far_rotary.over(span, x), self._rotary.over(span, x))
+        return tuple(torch.where(far, *pair) for pair in tables)
 
     def window(self, layer: int) -> int | None:
         return self.config.window

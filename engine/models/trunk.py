@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.models.base import Decoder, Reader, Remember, heads_of, plain_decoder, read_rotary
+from engine.models.base import Decoder, Reader, Remember, Span, heads_of, plain_decoder, read_rotary
 from engine.models.layers import (
     ACTIVATIONS,
     Embedding,
@@ -239,12 +239,12 @@ class TrunkDecoder(Decoder):
         self.lm_head = None if config.tied else nn.Linear(config.width, config.vocabulary, bias=False)
         self._rotary = Rotary(config.rotary, config.head_dim)
 
-    def embed(self, ids: Tensor, start: int) -> Tensor:
+    def embed(self, ids: Tensor, span: Span) -> Tensor:
         x: Tensor = self.model.embed_tokens(ids)
         return x
 
-    def positions(self, start: int, x: Tensor) -> object:
-        return self._rotary.at(start, x.shape[1], x)
+    def positions(self, span: Span, x: Tensor) -> object:
+        return self._rotary.over(span, x)
 
     def blocks(self) -> nn.ModuleList:
         return self.model.layers
