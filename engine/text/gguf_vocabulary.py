@@ -25,6 +25,7 @@ from engine.text.vocabularies import (
     ids_of,
     sentencepiece_bpe,
     sentencepiece_unigram,
+    text_bpe,
     word_pieces,
 )
 
@@ -64,12 +65,16 @@ def _sentencepiece(file: GGUF, pieces: list[Piece], settings: dict[str, Any]) ->
     return sentencepiece_bpe(pieces, _prefix(file)), _ends(file, settings, bos=True, eos=False)
 
 
-def _byte_level(file: GGUF, pieces: list[Piece], settings: dict[str, Any]) -> Built:
-    cuts = splitting(file.take(f"{PREFIX}pre", str, "default"), file.name)
+def _byte_pairs(file: GGUF, pieces: list[Piece], settings: dict[str, Any]) -> Built:
+    name = file.take(f"{PREFIX}pre", str, "default")
+    cuts = splitting("gemma4" if file.take(f"{PREFIX}model", str, "") == "gemma4" else name, file.name)
     rows = [text.partition(" ") for text in file.texts(f"{PREFIX}merges")]
     merges = [(left, right) for left, _, right in rows]
-    backend = byte_level_bpe(ids_of(pieces), merges, cuts.patterns, cuts.whole_words)
-    add_tokens(backend, pieces)
+    if cuts.raw:
+        backend = text_bpe(pieces, merges, cuts.patterns, whole_lines=cuts.whole_words)
+    else:
+        backend = byte_level_bpe(ids_of(pieces), merges, cuts.patterns, cuts.whole_words)
+        add_tokens(backend, pieces)
     return backend, _ends(file, settings, bos=cuts.bos, eos=False)
 
 
@@ -108,7 +113,8 @@ def _unigram(file: GGUF, pieces: list[Piece], settings: dict[str, Any]) -> Built
 
 BUILDERS: dict[str, Callable[[GGUF, list[Piece], dict[str, Any]], Built]] = {
     "llama": _sentencepiece,
-    "gpt2": _byte_level,
+    "gpt2": _byte_pairs,
+    "gemma4": _byte_pairs,
     "bert": _word_pieces,
     "t5": _unigram,
 }

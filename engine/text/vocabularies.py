@@ -102,6 +102,27 @@ def byte_level_bpe(
     return backend
 
 
+def text_bpe(
+    pieces: Sequence[Piece], merges: list[tuple[str, str]], splitting: Sequence[str], whole_lines: bool
+) -> tokenizers.Tokenizer:
+    """BPE over characters, spaces as SentencePiece writes them, bytes for characters that are no pieces.
+
+    whole_lines: line ends that together are a piece are taken as it is, whatever the merges would give.
+    """
+    byte_fallback = any(piece.kind == Kind.BYTE for piece in pieces)
+    backend = tokenizers.Tokenizer(models.BPE(ids_of(pieces), merges, byte_fallback=byte_fallback))
+    backend.normalizer = normalizers.Replace(" ", SPACE)
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in splitting]
+    )
+    backend.decoder = _sentencepiece_decoder(byte_fallback, "never")
+    add_tokens(backend, pieces)
+    if whole_lines:
+        ends = sorted((piece.text for piece in pieces if piece.text.strip("\n") == "" and piece.text), key=len)
+        backend.add_tokens([AddedToken(text, normalized=False) for text in ends])
+    return backend
+
+
 def word_pieces(vocabulary: dict[str, int], unknown: str, lower: bool) -> tokenizers.Tokenizer:
     """BERT's WordPiece: words cut at blanks and signs, each then into its longest pieces from the left."""
     backend = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token=unknown, max_input_chars_per_word=100))

@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 from gguf import GGUFWriter
-from tokenizers import Regex
 
 from engine.errors import BadModelFiles, UnsupportedModel
-from engine.text.splitting import SPLITTINGS
 from engine.text.tokenizer import Tokenizer
 from engine.text.vocabularies import SPACE, Kind
 
@@ -150,11 +148,6 @@ def test_llama3_words_are_taken_whole_and_begin_with_bos(tmp_path: Path) -> None
     parts = write_gguf(tmp_path / "2.gguf", "gpt2", letters, [*[1] * 5, 3], merges=["a b"], pre="gpt-2", bos=5, eos=5)
     assert Tokenizer.load(str(whole)).encode("abc") == [5, 4]
     assert Tokenizer.load(str(parts)).encode("abc") == [3, 2]
-
-
-def test_every_splitting_is_a_pattern_that_the_library_takes() -> None:
-    for name, found in SPLITTINGS.items():
-        assert found.patterns and all(Regex(pattern) for pattern in found.patterns), name
 
 
 @pytest.mark.parametrize(
