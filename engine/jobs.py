@@ -1,6 +1,6 @@
 """Commands to generators for the model's lane: the one file that knows all the rooms.
 
-It holds what is loaded and the context that was read last, whose prefix the next answer may reuse. Importing it imports
+It holds what is loaded and the contexts that were read, whose prefixes the next answers may reuse. Importing it imports
 torch, so only the lane's own thread does.
 """
 
@@ -18,13 +18,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from engine.decoding.beams import write
 from engine.decoding.constraints import Rules
-from engine.decoding.loop import Context, Settings, check_prompt, checker, generate, read
+from engine.decoding.contexts import Context, Contexts
+from engine.decoding.loop import Settings, check_prompt, checker, generate, read
 from engine.decoding.scoring import score, score_target
 from engine.decoding.targets import Target, source_of
 from engine.encoding import Pooling, attend, classify, embed, fill, nearest
 from engine.errors import EngineError, InvalidValue
 from engine.lanes import Job
-from engine.loading import LoadedModel, load
+from engine.loading import LoadedModel, load, memory
 from engine.loading.checkpoint import checkpoint
 from engine.loading.files import read_optional
 from engine.messages import (
@@ -54,7 +55,7 @@ from engine.messages import (
     Unloaded,
 )
 from engine.models.base import Decoder, Encoder, Seq2Seq
-from engine.params import CaptureParams, SamplingParams
+from engine.params import SamplingParams
 from engine.text.templates import ChatTemplate
 from engine.text.tokenizer import Tokenizer
 
@@ -99,7 +100,7 @@ class ModelJobs:
 
     def __init__(self) -> None:
         self._bench: Workbench | None = None
-        self._kept: Context | None = None
+        self._contexts = Contexts(memory.available)
         self._settings: dict[int, Settings] = {}
         self._jobs: dict[type[Command], Callable[[Any, Run], Job]] = {
             Load: self._load,
@@ -164,7 +165,7 @@ class ModelJobs:
             prompt_ids, answer_ids = self._begin_target(bench, prompt)
             begin, sampling = [*prompt_ids, *answer_ids], command.sampling
             end = min(len(begin) + sampling.max_new_tokens, bench.info.context)
-            rules = Rules.read(bench.generation, bench.loaded.eos_ids, source, end)
+            rules = Rules.read(bench.generation, bench.loaded.eos_ids, source, end, len(begin))
             target = Target(bench.loaded.model, source, rules)
             if sampling.beams > 1:
                 early = bench.generation.get("early_stopping")
@@ -176,7 +177,8 @@ class ModelJobs:
             context = Context.fresh(target, command.capture)
         else:
             prompt_ids, answer_ids, rendered = self._resolve(bench, prompt)
-            context = self._take_context(bench, command.capture)
+            check_prompt([*prompt_ids, *answer_ids], bench.decoder)  # before it costs a context
+            context = self._contexts.take(bench.decoder, [*prompt_ids, *answer_ids], command.capture)
         settings = self._settings[run.id] = Settings(command.sampling, command.capture)
         try:
             reason = yield from generate(
@@ -185,7 +187,7 @@ class ModelJobs:
         finally:
             del self._settings[run.id]
         if context.model is bench.loaded.model:
-            self._kept = context  # not after a failure: what the cache then holds is not certain
+            self._contexts.put(context)  # not after a failure: what the cache then holds is not certain
         return reason
 
     def _retune(self, command: Retune, run: Run) -> Job:
@@ -323,18 +325,11 @@ class ModelJobs:
             begin.append(first)
         return [*begin, *ids], answer
 
-    def _take_context(self, bench: Workbench, capture: CaptureParams) -> Context:
-        context, self._kept = self._kept, None
-        if context is None or context.model is not bench.loaded.model:
-            return Context.fresh(bench.decoder, capture)
-        context.tap.params = capture
-        return context
-
     def _put_down(self) -> None:
         if self._bench is not None and self._bench.template is not None:
             self._bench.template.close()
         self._bench = None
-        self._kept = None
+        self._contexts.clear()
 
 
 def _events_of(events: Generator[Event, None, Any]) -> Job:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from engine.decoding.cache import KVCache
-from engine.decoding.loop import Context, check_prompt, shielded
+from engine.decoding.contexts import Context
+from engine.decoding.loop import check_prompt, shielded
 from engine.decoding.recorder import Recorder
 from engine.decoding.targets import Target
 from engine.errors import Cancelled

@@ -69,6 +69,15 @@ class KVCache:
             raise ValueError(f"cannot truncate a cache of {self.length} to {n}")
         self.length = n
 
+    def copy(self, n: int) -> KVCache:
+        """Another cache of the first n positions."""
+        layers, (batch, kv_heads, head_dim) = len(self._keys), self._shape
+        other = KVCache(layers, kv_heads, head_dim, self._keys[0].dtype, self.device, batch, self._limit)
+        for layer in range(layers):
+            other.update(layer, self._keys[layer][:, :, :n], self._values[layer][:, :, :n])
+        other.advance(n)
+        return other
+
     def reorder(self, rows: Tensor) -> None:
         """Let sequence i go on from what sequence rows[i] has read; rows: whole numbers [B]."""
         for buffers in (self._keys, self._values):

@@ -11,15 +11,14 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from engine.decoding.cache import KVCache
+from engine.decoding.contexts import Context
 from engine.decoding.recorder import Recorder
 from engine.errors import Cancelled, ContextOverflow, InvalidValue
-from engine.inside.capture import Tap
 from engine.messages import Event, Generated, Progress, Started, Stats, Tokens
 from engine.models.base import Decoder
 from engine.params import CaptureParams, SamplingParams
@@ -38,63 +37,6 @@ class Settings:
 
     sampling: SamplingParams
     capture: CaptureParams
-
-
-@dataclass(slots=True)
-class Context:
-    """What a model has read: its cache, the ids that lie in it, and the tap that watched.
-
-    reach: the length of the text that they are the beginning of.
-    """
-
-    model: Decoder
-    cache: KVCache
-    tap: Tap
-    ids: list[int] = field(default_factory=list)
-    reach: int = 0
-
-    @classmethod
-    def fresh(cls, model: Decoder, capture: CaptureParams) -> Context:
-        return cls(model, KVCache.for_model(model), Tap(capture, model.config.layers))
-
-    def prepare(self, length: int) -> None:
-        """Make ready for a text of that length: what was read is dropped where the model would read it otherwise."""
-        if self.model.is_far(length) != self.model.is_far(self.reach):
-            self.truncate(0)
-        self.reach = length
-
-    def keep(self, ids: Sequence[int]) -> int:
-        """Drop what is not a prefix of ids, and its last id too, whose logits are needed; returns what is left."""
-        self.prepare(len(ids))
-        same = 0
-        for mine, theirs in zip(self.ids, ids[:-1]):
-            if mine != theirs:
-                break
-            same += 1
-        self.truncate(same)
-        return same
-
-    def truncate(self, count: int) -> None:
-        self.cache.truncate(count)
-        self.tap.truncate(count)
-        del self.ids[count:]
-
-    @torch.inference_mode()
-    def feed(self, ids: Sequence[int], check: Callable[[], None], last: bool = True) -> Tensor:
-        """One forward pass over the ids that follow; logits float32 [V] of the last, or [T, V] of all.
-
-        check is called between layers and may raise Cancelled; the cache is then what it was before.
-        """
-        self.tap.begin(len(self.ids))
-        rows = torch.tensor([list(ids)], device=self.cache.device)
-        try:
-            logits = self.model(rows, self.cache, self.tap if self.tap.wanted else None, check, last, self.reach)
-        except BaseException:
-            self.truncate(len(self.ids))
-            raise
-        self.ids.extend(ids)
-        result: Tensor = logits[0, -1].float() if last else logits[0].float()
-        return result
 
 
 def checker(cancelled: Callable[[], bool]) -> Callable[[], None]:

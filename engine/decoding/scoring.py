@@ -13,7 +13,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from engine.decoding.loop import CHUNK, Context, check_prompt
+from engine.decoding.contexts import Context
+from engine.decoding.loop import CHUNK, check_prompt
 from engine.errors import InvalidValue
 from engine.lanes import Job
 from engine.messages import Progress, Scored

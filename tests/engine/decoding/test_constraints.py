@@ -42,6 +42,26 @@ def test_no_sequence_of_the_length_appears_twice() -> None:
     assert out(rules, 0, 1, 3, 4) == set()
 
 
+def test_a_number_of_new_ids_counts_from_where_writing_begins() -> None:
+    rules = Rules.read({"min_new_tokens": 2, "min_length": 3}, (2,), begin=2)
+    assert out(rules, 0, 1, 3) == {2}
+    assert out(rules, 0, 1, 3, 4) == set()
+
+
+def test_a_suppressed_id_is_never_written_and_another_not_where_writing_begins() -> None:
+    generation = {"suppress_tokens": [4, 900], "begin_suppress_tokens": [1, 6]}
+    assert out(Rules.read(generation, (2,)), 0) == {1, 4, 6}
+    assert out(Rules.read(generation, (2,)), 0, 3) == {4}
+    assert out(Rules.read(generation, (2,), begin=3), 0, 3, 3) == {1, 4, 6}
+    forced = Rules.read({**generation, "forced_bos_token_id": 5}, (2,))
+    assert (out(forced, 0), out(forced, 0, 5)) == (set(range(8)) - {5}, {1, 4, 6})
+
+
+def test_a_mark_that_ends_a_text_is_not_banned_alone() -> None:
+    assert out(Rules.read({"bad_words_ids": [[2], [3], [1, 2]]}, (2,)), 0, 1) == {2, 3}
+    assert out(Rules.read({"bad_words_ids": [[2], [3]]}, (2,)), 0) == {3}
+
+
 def test_what_is_no_rule_counts_as_absent() -> None:
     odd = {"min_length": "3", "bad_words_ids": [7, []], "no_repeat_ngram_size": None, "forced_bos_token_id": True}
     assert Rules.read(odd, (2,)) == Rules((2,))
