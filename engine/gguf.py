@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import mmap
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 
 from engine.errors import BadModelFiles, UnsupportedModel
+from engine.gguf_parts import parts
 
 T = TypeVar("T")
 
@@ -53,9 +54,10 @@ class Strings:
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """One tensor: shape with the longest stride first, as in torch; number format; place in the file in bytes."""
+    """One tensor: file; shape with the longest stride first, as in torch; number format; place there in bytes."""
 
     name: str
+    file: Path
     shape: tuple[int, ...]
     kind: str
     offset: int
@@ -65,10 +67,11 @@ class TensorInfo:
 class GGUF:
     """What a GGUF file's header says. Raises BadModelFiles where it is damaged, UnsupportedModel where it is newer.
 
-    metadata: key to bool, int, float, str, numpy array or Strings.
+    metadata: key to bool, int, float, str, numpy array or Strings. A file that is a part of a model stands for all of
+    them, with the metadata of the first; alone: for itself.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, alone: bool = False) -> None:
         self.path = path
         self.name = path.name
         self.metadata: dict[str, Any] = {}
@@ -82,6 +85,9 @@ class GGUF:
                     self._read(_Cursor(data, self))
         except OSError as error:
             raise BadModelFiles(f"{self.name} cannot be read: {error.strerror or error}.", "Check the file.") from error
+        count = self.take("split.count", int, 1)
+        if count > 1 and not alone:
+            self._join(count)
 
     def take(self, key: str, kind: type[T], default: T) -> T:
         """The value of key where it is of that type, else the default; BadModelFiles where it is of another."""
@@ -110,7 +116,7 @@ class GGUF:
         """A tensor's bytes, uint8 [..., bytes of a row], mapped from disk; what is written to them stays in memory."""
         info = self.tensors[name]
         try:
-            found = np.memmap(self.path, np.uint8, "c", info.offset, (info.nbytes,))
+            found = np.memmap(info.file, np.uint8, "c", info.offset, (info.nbytes,))
         except (OSError, ValueError) as error:
             raise self.damaged("it changed while it was read") from error
         return found.reshape(*info.shape[:-1], info.nbytes // math.prod(info.shape[:-1]))
@@ -142,6 +148,32 @@ class GGUF:
         listed = [self._tensor(cursor) for _ in range(tensors)]
         self._place(listed, cursor.at)
 
+    def _join(self, count: int) -> None:
+        """Take in the other parts of the model, of which there are count in all."""
+        paths = parts(self.path)
+        if len(paths) != count:
+            raise BadModelFiles(
+                f"{self.name} is one of {count} parts of a model, but its name does not say which.",
+                f"The parts belong into one folder, named ...-00001-of-{count:05}.gguf and so on.",
+            )
+        missing = [path.name for path in paths if not path.is_file()]
+        if missing:
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            raise BadModelFiles(
+                f"{self.name} is one of {count} parts of a model, of which {', '.join(missing[:3])}{more} "
+                f"{'is' if len(missing) == 1 else 'are'} missing.",
+                "Download all parts into the same folder.",
+            )
+        found = [GGUF(path, alone=True) for path in paths]
+        for number, part in enumerate(found):
+            if (part.take("split.no", int, -1), part.take("split.count", int, 1)) != (number, count):
+                raise part.damaged("it is not the part that its name says")
+        self.path, self.name, self.metadata = found[0].path, found[0].name, found[0].metadata
+        self.tensors = {name: info for part in found for name, info in part.tensors.items()}
+        claimed = self.take("split.tensors.count", int, len(self.tensors))
+        if not claimed == len(self.tensors) == sum(len(part.tensors) for part in found):
+            raise self.damaged(f"its parts do not hold {claimed} tensors")
+
     def _tensor(self, cursor: _Cursor) -> TensorInfo:
         """A tensor as the header tells of it, its offset not yet the file's."""
         name = cursor.name()
@@ -161,7 +193,7 @@ class GGUF:
         count = math.prod(shape)
         if not 0 < count <= 2**48 or shape[-1] % block:
             raise self.damaged(f"{name:.60} has the impossible size {' × '.join(map(str, shape))}")
-        return TensorInfo(name, shape, kind.name, offset, count // block * size)
+        return TensorInfo(name, self.path, shape, kind.name, offset, count // block * size)
 
     def _place(self, listed: list[TensorInfo], end: int) -> None:
         """Move offsets to the file's start, and see that every tensor lies in the file and on no other."""
@@ -176,7 +208,7 @@ class GGUF:
             if info.offset % alignment or info.offset < done or start + info.offset + info.nbytes > self.size:
                 raise self.damaged(f"{info.name:.60} lies outside its place")
             done = info.offset + info.nbytes
-            self.tensors[info.name] = TensorInfo(info.name, info.shape, info.kind, start + info.offset, info.nbytes)
+            self.tensors[info.name] = replace(info, offset=start + info.offset)
 
 
 def floats(raw: np.ndarray, kind: str) -> np.ndarray:

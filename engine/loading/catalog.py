@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.errors import EngineError
+from engine.gguf_parts import first, wholes
 from engine.lanes import Job
 from engine.loading.checkpoint import checkpoint
 from engine.loading.files import described
@@ -86,6 +87,8 @@ def scan(folders: tuple[str, ...]) -> Iterator[ModelCard]:
 
 
 def _scan(place: str, depth: int, seen: set[str]) -> Iterator[ModelCard]:
+    if place.endswith(".gguf"):
+        place = str(first(Path(place)))
     real = os.path.realpath(place)
     if real in seen or len(seen) >= MOST_FOLDERS:
         return
@@ -99,9 +102,9 @@ def _scan(place: str, depth: int, seen: set[str]) -> Iterator[ModelCard]:
         )
     except OSError:
         return  # not there or not ours to read: there is no model to show
-    files = [item.path for item in items if item.name.endswith(".gguf") and item.is_file()]
+    files = wholes(Path(item.path) for item in items if item.name.endswith(".gguf") and item.is_file())
     for path in files:
-        yield from _scan(path, 0, seen)
+        yield from _scan(str(path), 0, seen)
     if os.path.isfile(os.path.join(place, "config.json")):
         if not files or any(item.name.endswith(".safetensors") for item in items):
             yield _card(place)

@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import BadModelFiles, EngineError, UnsupportedModel
+from engine.errors import BadModelFiles, EngineError
+from engine.gguf_parts import first, title, wholes
 from engine.loading.files import described, model_folder, read_json, read_optional
 from engine.loading.safetensors import Weights
 
@@ -78,7 +79,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class GGUFFile:
-    """The same of a GGUF file, whose header is read once."""
+    """The same of a GGUF file, or of the parts of one, whose header is read once. path: the first part."""
 
     path: Path
 
@@ -105,7 +106,7 @@ class GGUFFile:
     @property
     def described(self) -> tuple[str, str]:
         note = self.header.metadata.get("general.description")
-        return self.path.stem, note if isinstance(note, str) else ""
+        return title(self.path), note if isinstance(note, str) else ""
 
     @property
     def generation(self) -> dict[str, Any]:
@@ -119,11 +120,6 @@ class GGUFFile:
         if not self.header.tensors:
             raise BadModelFiles(
                 f"{self.path.name} holds only a vocabulary, no weights.", "It can be used to turn text into ids."
-            )
-        if self.header.take("split.count", int, 1) > 1:
-            raise UnsupportedModel(
-                f"{self.path.name} is one of several parts of a model, which Vitrine cannot join.",
-                "Join them with llama.cpp's gguf-split, or download the model in one file.",
             )
         return GGUFWeights(self.header, *self._architecture)
 
@@ -161,12 +157,12 @@ TOKENIZERS = {"llama": "BPE", "gpt2": "BPE", "bert": "WordPiece", "t5": "Unigram
 
 
 def checkpoint(path: str) -> Checkpoint:
-    """What lies there; BadModelFiles where it is no model. A folder with one GGUF file stands for that file."""
+    """What lies there; BadModelFiles where it is no model. A folder with one GGUF model stands for it."""
     place = Path(path).expanduser()
     if place.suffix == ".gguf" and place.is_file():
-        return GGUFFile(place)
+        return GGUFFile(first(place))
     if place.is_dir() and not (place / "config.json").is_file():
-        files = sorted(place.glob("*.gguf"))
+        files = wholes(place.glob("*.gguf"))
         if len(files) == 1:
             return GGUFFile(files[0])
     return Folder(model_folder(path))

@@ -16,6 +16,7 @@ import tokenizers
 from tokenizers import AddedToken, normalizers
 
 from engine.errors import BadModelFiles, EngineError, UnsupportedModel
+from engine.gguf_parts import wholes
 from engine.text import sentencepiece
 from engine.text.marian import marian
 from engine.text.splitting import QWEN2
@@ -51,7 +52,7 @@ def read(place: Path) -> Files:
             backend = _guarded(f"{name} in {place}", partial(build, place / name, settings, kind))
             _add_listed(backend, settings, place)
             return backend, settings, template
-    files = sorted(place.glob("*.gguf"))
+    files = wholes(place.glob("*.gguf"))
     if len(files) == 1:
         return read(files[0])
     raise BadModelFiles(f"tokenizer.json is missing in {place}.", AGAIN)
