@@ -116,10 +116,21 @@ def _checked(knob: Param, value: Any) -> Any:
     return value if isinstance(knob.default, int) else float(value)
 
 
-STEPS = ("penalties", "top_k", "typical_p", "top_p", "min_p", "temperature")
-"""The sampling steps in llama.cpp's order, which is the default: cutoffs read the untempered distribution."""
+STEPS = (
+    "penalties", "stay_in_prompt", "dry", "no_repeat_ngram", "top_n_sigma", "top_k", "typical_p", "tail_free", "top_a",
+    "epsilon_cutoff", "eta_cutoff", "top_p", "min_p", "xtc", "smoothing", "temperature",
+)  # fmt: skip
+"""The sampling steps that can be moved, in llama.cpp's order, which is the default: cutoffs read the untempered
+distribution. Steps that llama.cpp has not stand beside their like."""
 
-TRANSFORMERS_ORDER = ("penalties", "temperature", "top_k", "top_p", "min_p", "typical_p")
+TRANSFORMERS_ORDER = (
+    "stay_in_prompt", "penalties", "dry", "no_repeat_ngram", "smoothing", "temperature", "top_n_sigma", "top_k",
+    "top_p", "min_p", "typical_p", "tail_free", "top_a", "epsilon_cutoff", "eta_cutoff", "xtc",
+)  # fmt: skip
+
+CUTOFFS = (
+    "top_n_sigma", "top_k", "typical_p", "tail_free", "top_a", "epsilon_cutoff", "eta_cutoff", "top_p", "min_p", "xtc",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,64 +138,355 @@ class SamplingParams(Params):
     """How the next token is chosen. Formulas and sources stand with the steps in engine/sampling."""
 
     temperature: float = param(
-        0.7, 0.0, 2.0, 0.01, off=1.0, label="Temperature", group="Shape",
+        0.7,
+        0.0,
+        2.0,
+        0.01,
+        off=1.0,
+        label="Temperature",
+        group="Shape",
         help="Divides the logits. Low values make the likeliest tokens likelier; 0 always takes the best one.",
     )
+    dynamic_range: float = param(
+        0.0,
+        0.0,
+        2.0,
+        0.01,
+        off=0.0,
+        label="Dynamic range",
+        group="Shape",
+        help="Lets the temperature go this far down when the model is sure, and this far up when it is not.",
+    )
+    dynamic_exponent: float = param(
+        1.0,
+        0.1,
+        5.0,
+        0.1,
+        label="Dynamic exponent",
+        group="Shape",
+        help="How the temperature follows the model's doubt within the dynamic range: above 1 it stays low longer.",
+    )
+    smoothing: float = param(
+        0.0,
+        0.0,
+        10.0,
+        0.05,
+        off=0.0,
+        label="Smoothing",
+        group="Shape",
+        help="Draws the likely tokens together and pushes the unlikely ones away, by the square of their distance.",
+    )
+    smoothing_curve: float = param(
+        1.0,
+        1.0,
+        10.0,
+        0.1,
+        label="Smoothing curve",
+        group="Shape",
+        help="Above 1 smoothing turns from a parabola to a steeper curve, which cuts the unlikely tokens harder.",
+    )
     top_k: int = param(
-        40, 0, 200, 1, off=0, label="Top-k", group="Cutoffs",
+        40,
+        0,
+        200,
+        1,
+        off=0,
+        label="Top-k",
+        group="Cutoffs",
         help="Keeps the k likeliest tokens and drops the rest.",
     )
     top_p: float = param(
-        0.95, 0.0, 1.0, 0.01, off=1.0, label="Top-p", group="Cutoffs",
+        0.95,
+        0.0,
+        1.0,
+        0.01,
+        off=1.0,
+        label="Top-p",
+        group="Cutoffs",
         help="Keeps the fewest likeliest tokens whose probabilities add up to p.",
     )
     min_p: float = param(
-        0.05, 0.0, 1.0, 0.005, off=0.0, label="Min-p", group="Cutoffs",
+        0.05,
+        0.0,
+        1.0,
+        0.005,
+        off=0.0,
+        label="Min-p",
+        group="Cutoffs",
         help="Drops tokens less likely than this share of the likeliest one.",
     )
     typical_p: float = param(
-        1.0, 0.05, 1.0, 0.01, off=1.0, label="Typical", group="Cutoffs",
+        1.0,
+        0.05,
+        1.0,
+        0.01,
+        off=1.0,
+        label="Typical",
+        group="Cutoffs",
         help="Keeps the tokens whose surprise is nearest to what the model expects, up to this mass.",
     )
+    top_n_sigma: float = param(
+        0.0,
+        0.0,
+        5.0,
+        0.05,
+        off=0.0,
+        label="Top-n-sigma",
+        group="More cutoffs",
+        help="Keeps the tokens whose logit is within this many standard deviations of the best one.",
+    )
+    tail_free: float = param(
+        1.0,
+        0.1,
+        1.0,
+        0.01,
+        off=1.0,
+        label="Tail-free",
+        group="More cutoffs",
+        help="Cuts where the sorted probabilities have become flat. Lower values cut more.",
+    )
+    top_a: float = param(
+        0.0,
+        0.0,
+        1.0,
+        0.01,
+        off=0.0,
+        label="Top-a",
+        group="More cutoffs",
+        help="Drops tokens less likely than this share of the square of the likeliest one's probability.",
+    )
+    epsilon_cutoff: float = param(
+        0.0,
+        0.0,
+        9.0,
+        0.05,
+        off=0.0,
+        label="Epsilon cutoff",
+        group="More cutoffs",
+        help="Drops tokens less likely than this many ten-thousandths.",
+    )
+    eta_cutoff: float = param(
+        0.0,
+        0.0,
+        20.0,
+        0.05,
+        off=0.0,
+        label="Eta cutoff",
+        group="More cutoffs",
+        help="Like epsilon, in ten-thousandths, but lower where the model is in doubt.",
+    )
+    xtc_probability: float = param(
+        0.0,
+        0.0,
+        1.0,
+        0.01,
+        off=0.0,
+        label="XTC probability",
+        group="More cutoffs",
+        help="How often the top choices are excluded: all but the least likely of those above the XTC threshold.",
+    )
+    xtc_threshold: float = param(
+        0.1,
+        0.0,
+        0.5,
+        0.005,
+        label="XTC threshold",
+        group="More cutoffs",
+        help="Which tokens count as top choices: those at least this likely.",
+    )
     repetition_penalty: float = param(
-        1.0, 0.5, 2.0, 0.01, off=1.0, label="Repetition penalty", group="Repetition",
+        1.0,
+        0.5,
+        2.0,
+        0.01,
+        off=1.0,
+        label="Repetition penalty",
+        group="Repetition",
         help="Makes recent tokens less likely: positive logits are divided by it, negative ones multiplied.",
     )
     frequency_penalty: float = param(
-        0.0, -2.0, 2.0, 0.01, off=0.0, label="Frequency penalty", group="Repetition",
+        0.0,
+        -2.0,
+        2.0,
+        0.01,
+        off=0.0,
+        label="Frequency penalty",
+        group="Repetition",
         help="Lowers a token's logit by this much for each time it appeared recently.",
     )
     presence_penalty: float = param(
-        0.0, -2.0, 2.0, 0.01, off=0.0, label="Presence penalty", group="Repetition",
+        0.0,
+        -2.0,
+        2.0,
+        0.01,
+        off=0.0,
+        label="Presence penalty",
+        group="Repetition",
         help="Lowers a token's logit by this much once if it appeared recently.",
     )
     penalty_window: int = param(
-        256, 1, 4096, 1, label="Penalty window", group="Repetition",
+        256,
+        1,
+        4096,
+        1,
+        label="Penalty window",
+        group="Repetition",
         help="How many of the latest tokens the three penalties look at.",
     )
+    penalty_scope: str = param(
+        "all",
+        choices=("all", "answer"),
+        label="Penalties look at",
+        group="Repetition",
+        help="All: the whole text, your words too. Answer: only what this answer has written so far.",
+    )
+    stay_in_prompt: float = param(
+        1.0,
+        0.8,
+        1.5,
+        0.01,
+        off=1.0,
+        label="Stay in the prompt",
+        group="Repetition",
+        help="Above 1, tokens that stand in the prompt become likelier: good for summaries.",
+    )
+    no_repeat_ngram: int = param(
+        0,
+        0,
+        20,
+        1,
+        off=0,
+        label="No repeated run",
+        group="Repetition",
+        help="Forbids any run of this many tokens that the text already has. Small values break names and code.",
+    )
+    dry_multiplier: float = param(
+        0.0,
+        0.0,
+        5.0,
+        0.05,
+        off=0.0,
+        label="DRY",
+        group="Repetition",
+        help="Makes the token that would carry on a repetition less likely, the more the longer it is. 0.8 is usual.",
+    )
+    dry_base: float = param(
+        1.75,
+        1.0,
+        4.0,
+        0.05,
+        label="DRY base",
+        group="Repetition",
+        help="How fast the DRY penalty grows with each repeated token.",
+    )
+    dry_allowed_length: int = param(
+        2,
+        1,
+        20,
+        1,
+        label="DRY allowed length",
+        group="Repetition",
+        help="Repetitions shorter than this many tokens cost nothing.",
+    )
+    dry_window: int = param(
+        1024,
+        0,
+        4096,
+        1,
+        label="DRY window",
+        group="Repetition",
+        help="How many of the latest tokens DRY searches for repetitions.",
+    )
+    mirostat: str = param(
+        "off",
+        choices=("off", "v1", "v2"),
+        label="Mirostat",
+        group="Steering",
+        help="Holds the surprise of the text near a target instead of cutting at fixed places.",
+    )
+    mirostat_tau: float = param(
+        5.0,
+        0.0,
+        10.0,
+        0.1,
+        label="Mirostat target",
+        group="Steering",
+        help="The surprise to hold, in bits for each token: low is plain, high is wild.",
+    )
+    mirostat_eta: float = param(
+        0.1,
+        0.0,
+        1.0,
+        0.01,
+        label="Mirostat rate",
+        group="Steering",
+        help="How fast Mirostat corrects itself after each token.",
+    )
+    adaptive_target: float = param(
+        0.0,
+        0.0,
+        1.0,
+        0.01,
+        off=0.0,
+        label="Adaptive target",
+        group="Steering",
+        help="Favours tokens whose probability is near this target, and corrects itself by what was drawn.",
+    )
+    adaptive_decay: float = param(
+        0.9,
+        0.0,
+        0.99,
+        0.01,
+        label="Adaptive memory",
+        group="Steering",
+        help="How long the adaptive target remembers what was drawn.",
+    )
     max_new_tokens: int = param(
-        512, 1, 32768, 1, label="Longest answer", group="Length", scale="log",
+        512,
+        1,
+        32768,
+        1,
+        label="Longest answer",
+        group="Length",
+        scale="log",
         help="The answer stops after this many tokens; Continue goes on from there.",
     )
     beams: int = param(
-        1, 1, 8, 1, off=1, label="Beams", group="Beam search",
+        1,
+        1,
+        8,
+        1,
+        off=1,
+        label="Beams",
+        group="Beam search",
         help="Keeps this many answers side by side and ends with the likeliest. It draws nothing, so the cutoffs rest.",
     )
     length_penalty: float = param(
-        1.0, 0.0, 2.0, 0.05, label="Length penalty", group="Beam search",
+        1.0,
+        0.0,
+        2.0,
+        0.05,
+        label="Length penalty",
+        group="Beam search",
         help="Beams are compared by their log-probability over length to this power: more favours longer answers.",
     )
     seed: int = param(
-        -1, -1, 2**31 - 1, 1, label="Seed", group="Other",
+        -1,
+        -1,
+        2**31 - 1,
+        1,
+        label="Seed",
+        group="Other",
         help="The same seed, prompt and settings give the same answer. -1 takes a new seed each time.",
     )
     stop: tuple[str, ...] = ()
+    dry_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
     order: tuple[str, ...] = STEPS
 
     def __post_init__(self) -> None:
         # A dataclass with slots is a new class, so the two-argument super() is needed here.
         Params.__post_init__(self)
-        for name in ("stop", "order"):
+        for name in ("stop", "dry_breakers", "order"):
             value = getattr(self, name)
             if not isinstance(value, list | tuple) or any(not isinstance(text, str) or not text for text in value):
                 raise InvalidValue(f"{name} is {value!r}, which is not a list of texts.", "Leave no text empty.")
@@ -194,6 +496,23 @@ class SamplingParams(Params):
                 f"order is {', '.join(map(str, self.order))}, which is not an order of {', '.join(STEPS)}.",
                 "Name every step once.",
             )
+
+    @property
+    def resting(self) -> dict[str, str]:
+        """The steps that do not run although they are set, and why, in a sentence: another setting takes their place.
+
+        Adaptive-p leaves the cutoffs of the far tail alone, as its authors advise: its curve does not reach there.
+        """
+        if self.temperature == 0:
+            why = "Temperature 0 takes the best token, so this rests."
+            return dict.fromkeys((*CUTOFFS, "smoothing", "mirostat", "adaptive_p"), why)
+        if self.mirostat != "off":
+            why = "Mirostat cuts in its own way, so this rests."
+            return dict.fromkeys((*CUTOFFS, "dynamic_range", "adaptive_p"), why)
+        if self.adaptive_target > 0:
+            why = "The adaptive target shapes the choice itself, so this rests."
+            return dict.fromkeys([step for step in CUTOFFS if step not in ("top_n_sigma", "top_k", "min_p")], why)
+        return {}
 
     @classmethod
     def neutral(cls, **changes: Any) -> SamplingParams:
@@ -207,15 +526,26 @@ class LoadParams(Params):
     """How a model is brought into memory."""
 
     device: str = param(
-        "auto", choices=("auto", "cpu", "cuda"), label="Device", group="Load",
+        "auto",
+        choices=("auto", "cpu", "cuda"),
+        label="Device",
+        group="Load",
         help="Where the model runs. Auto takes the GPU when there is one.",
     )
     threads: int = param(
-        0, 0, 256, 1, label="Threads", group="Load",
+        0,
+        0,
+        256,
+        1,
+        label="Threads",
+        group="Load",
         help="Processor threads for the model. 0 measures and chooses.",
     )
     precision: str = param(
-        "auto", choices=("auto", "fast", "fp32", "bf16", "fp16"), label="Precision", group="Load",
+        "auto",
+        choices=("auto", "fast", "fp32", "bf16", "fp16"),
+        label="Precision",
+        group="Load",
         help="The numbers' format in memory. Auto keeps the file's own, fast is what this machine computes quickest.",
     )
 
@@ -228,19 +558,39 @@ class CaptureParams(Params):
     """
 
     candidates: int = param(
-        64, 0, 256, 1, off=0, label="Candidates", group="Capture",
+        64,
+        0,
+        256,
+        1,
+        off=0,
+        label="Candidates",
+        group="Capture",
         help="How many of the likeliest tokens are recorded for each token written.",
     )
     attention: str = param(
-        "none", choices=("none", "layer", "all"), label="Attention rows", group="Capture",
+        "none",
+        choices=("none", "layer", "all"),
+        label="Attention rows",
+        group="Capture",
         help="Of which layers the full attention rows are kept.",
     )
     layer: int = param(0, 0, 1023, 1, label="Layer", group="Capture", help="The layer whose rows are kept.")
     thumbnails: int = param(
-        0, 0, 64, 1, off=0, label="Thumbnail cells", group="Capture",
+        0,
+        0,
+        64,
+        1,
+        off=0,
+        label="Thumbnail cells",
+        group="Capture",
         help="The side of the small map of every head, in cells.",
     )
     budget_mb: int = param(
-        64, 1, 1024, 1, label="Attention memory", group="Capture",
+        64,
+        1,
+        1024,
+        1,
+        label="Attention memory",
+        group="Capture",
         help="Megabytes of attention rows kept at most; older rows are dropped and said to be.",
     )

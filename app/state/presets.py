@@ -20,7 +20,9 @@ from engine import InvalidValue, ModelInfo, SamplingParams
 
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "presets"
 MODELS_OWN = "Model's own"
-KEPT = frozenset({"max_new_tokens", "penalty_window", "beams", "length_penalty", "seed", "stop", "order"})
+KEPT = frozenset(
+    {"max_new_tokens", "penalty_window", "penalty_scope", "beams", "length_penalty", "seed", "stop", "order"}
+)
 """Choosing a preset or Neutral leaves these as they are, unless the preset names them."""
 
 
@@ -63,8 +65,11 @@ class Presets(QObject):
 
     @property
     def baseline(self) -> SamplingParams:
-        """The chosen preset's values, without the person's changes."""
-        return self._own.replace(**self.preset.sampling)
+        """The chosen preset's values, without the person's changes. What it does not name is off; see KEPT."""
+        if self.name == MODELS_OWN:
+            return self._own
+        off = SamplingParams.neutral(**{key: getattr(self._own, key) for key in KEPT})
+        return off.replace(**self.preset.sampling)
 
     @property
     def description(self) -> str:

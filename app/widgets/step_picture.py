@@ -18,6 +18,7 @@ LOGITS = np.log(np.array([0.30, 0.19, 0.13, 0.1, 0.075, 0.06, 0.045, 0.035, 0.02
 REPEATED = np.array([2, 0, 1, 0, 0, 3, 0, 0, 0, 0, 0, 0])  # how often each was written before
 EXAMPLES = {
     "temperature": 0.5, "top_k": 5, "top_p": 0.8, "min_p": 0.2, "typical_p": 0.6,
+    "top_n_sigma": 1.0, "tail_free": 0.6, "top_a": 0.6, "smoothing": 0.8,
     "repetition_penalty": 1.4, "frequency_penalty": 0.6, "presence_penalty": 1.0,
 }  # fmt: skip
 
@@ -46,6 +47,15 @@ def after(name: str, value: float) -> Vector:
         case "typical_p":
             order = np.argsort(np.abs(-np.log(before) + (before * np.log(before)).sum()))
             keep[order] = before[order].cumsum() - before[order] < value
+        case "top_n_sigma":
+            keep = LOGITS.max() - value * LOGITS.std() <= LOGITS
+        case "tail_free":
+            bends = np.abs(np.diff(before, 2))
+            keep = np.arange(len(before)) <= (bends.cumsum() / bends.sum() <= value).sum()
+        case "top_a":
+            keep = before >= value * before[0] ** 2
+        case "smoothing":
+            logits = -value * (LOGITS - LOGITS.max()) ** 2
         case "repetition_penalty":
             logits = np.where(REPEATED > 0, LOGITS * value, LOGITS)
         case "frequency_penalty":

@@ -6,6 +6,7 @@ no model, so the chain can be run again on stored logits. A step at its neutral 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,36 +14,65 @@ import torch
 from torch import Tensor
 
 from engine.params import SamplingParams
+from engine.sampling import cutoffs
 from engine.sampling.choosers import draw, probabilities, unusable
-from engine.sampling.cutoffs import min_p, survivors, top_k, top_p, typical_p
-from engine.sampling.penalties import penalties
-from engine.sampling.shaping import temperature
+from engine.sampling.cutoffs import survivors
+from engine.sampling.moment import START, Moment
+from engine.sampling.penalties import dry, no_repeat, penalties, stay
+from engine.sampling.shaping import smoothing, temperature
+from engine.sampling.steering import adaptive_p, mirostat
 
-__all__ = ["STEPS", "Trace", "active", "apply", "draw", "probabilities", "trace"]
+__all__ = ["START", "STEPS", "Moment", "Trace", "active", "advance", "apply", "draw", "probabilities", "trace"]
 
-Step = Callable[[Tensor, Tensor, SamplingParams], Tensor]
+Step = Callable[[Tensor, Tensor, SamplingParams, Moment], Tensor]
 
 STEPS: dict[str, Step] = {
     "penalties": penalties,
-    "top_k": top_k,
-    "typical_p": typical_p,
-    "top_p": top_p,
-    "min_p": min_p,
+    "stay_in_prompt": stay,
+    "dry": dry,
+    "no_repeat_ngram": no_repeat,
+    "top_n_sigma": cutoffs.top_n_sigma,
+    "top_k": cutoffs.top_k,
+    "typical_p": cutoffs.typical_p,
+    "tail_free": cutoffs.tail_free,
+    "top_a": cutoffs.top_a,
+    "epsilon_cutoff": cutoffs.epsilon_cutoff,
+    "eta_cutoff": cutoffs.eta_cutoff,
+    "top_p": cutoffs.top_p,
+    "min_p": cutoffs.min_p,
+    "xtc": cutoffs.xtc,
+    "smoothing": smoothing,
     "temperature": temperature,
+    "mirostat": mirostat,
+    "adaptive_p": adaptive_p,
 }
-KNOBS = {"penalties": ("repetition_penalty", "frequency_penalty", "presence_penalty")}
+LAST = ("mirostat", "adaptive_p")
+"""Steps with a memory of what was drawn; they choose, so they always come last."""
+
+WHOLE = frozenset({"penalties", "stay_in_prompt", "dry", "no_repeat_ngram", "mirostat"})
+"""Steps that speak of ids or of the whole vocabulary, and so need every column in its place."""
+
+KNOBS = {
+    "penalties": ("repetition_penalty", "frequency_penalty", "presence_penalty"),
+    "dry": ("dry_multiplier",),
+    "xtc": ("xtc_probability",),
+    "temperature": ("temperature", "dynamic_range"),
+    "adaptive_p": ("adaptive_target",),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
     """What the chain did to one distribution.
 
-    logits: final, float32 [V]. steps: those that ran, in order. cut: int8 [N], for each candidate asked about the
+    logits: final, float32 [V]. entering: what entered the last step, of which a memory is kept, or final too. steps:
+    those that ran, in order. cut: int8 [N], for each candidate asked about the
     index into steps of the step that removed it, -1 where it survived. survivors: how many were left after each step.
     mass: their share of the distribution before the first step.
     """
 
     logits: Tensor
+    entering: Tensor
     steps: tuple[str, ...]
     cut: Tensor
     survivors: tuple[int, ...]
@@ -50,19 +80,30 @@ class Trace:
 
 
 def active(params: SamplingParams) -> tuple[str, ...]:
-    """The steps that do anything, in order. Temperature 0 takes the best token, so no cutoff matters then."""
-    off = {knob.name: knob.off for knob in params.table()}
-    on = [step for step in params.order if any(getattr(params, name) != off[name] for name in KNOBS.get(step, (step,)))]
-    return tuple(step for step in on if params.temperature > 0 or step in ("penalties", "temperature"))
+    """The steps that do anything, in order; one that rests because of another setting does not."""
+    off = _off()
+    resting = params.resting
+    return tuple(
+        step
+        for step in (*params.order, *LAST)
+        if step not in resting and any(getattr(params, name) != off[name] for name in KNOBS.get(step, (step,)))
+    )
 
 
-def apply(logits: Tensor, history: Tensor, params: SamplingParams) -> Tensor:
+@functools.cache
+def _off() -> dict[str, object]:
+    return {"mirostat": "off", **{knob.name: knob.off for knob in SamplingParams.table() if knob.off is not None}}
+
+
+def apply(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
     """Run the active steps on logits float32 [B, V] with history int64 [B, T]; gives the final logits [B, V]."""
-    _, left, ids = [("", logits, None), *_walk(logits, history, params)][-1]
+    _, left, ids = [("", logits, None), *_walk(logits, history, params, moment)][-1]
     return _spread(left, ids, logits)
 
 
-def trace(logits: Tensor, history: Tensor, params: SamplingParams, candidate_ids: Tensor) -> Trace:
+def trace(
+    logits: Tensor, history: Tensor, params: SamplingParams, candidate_ids: Tensor, moment: Moment = START
+) -> Trace:
     """The same for one distribution, with the record of what each step removed.
 
     logits float32 [V], history int64 [T], candidate_ids int64 [N].
@@ -74,7 +115,11 @@ def trace(logits: Tensor, history: Tensor, params: SamplingParams, candidate_ids
     counts: list[int] = []
     mass: list[float] = []
     cut = torch.full(candidate_ids.shape, -1, dtype=torch.int8, device=logits.device)
-    for name, left, ids in _walk(row, history.view(1, -1), params):
+    entering: tuple[Tensor, Tensor | None] | None = None
+    for name, left_now, ids_now in _walk(row, history.view(1, -1), params, moment):
+        if name == "adaptive_p":
+            entering = left, ids
+        left, ids = left_now, ids_now
         kept = survivors(left[0]) if ids is None else ids
         # They ascend, so each candidate is where it would be inserted or nowhere.
         place = torch.searchsorted(kept, candidate_ids).clamp_(max=kept.numel() - 1)
@@ -83,10 +128,21 @@ def trace(logits: Tensor, history: Tensor, params: SamplingParams, candidate_ids
         steps.append(name)
         counts.append(kept.numel())
         mass.append(float((logits[kept] - total).exp().sum()))
-    return Trace(_spread(left, ids, row)[0], tuple(steps), cut, tuple(counts), tuple(mass))
+    final = _spread(left, ids, row)[0]
+    before = _spread(*entering, row)[0] if entering else final
+    return Trace(final, before, tuple(steps), cut, tuple(counts), tuple(mass))
 
 
-def _walk(logits: Tensor, history: Tensor, params: SamplingParams) -> Iterator[tuple[str, Tensor, Tensor | None]]:
+def advance(moment: Moment, params: SamplingParams, result: Trace, token: int) -> Moment:
+    """The moment after this token was drawn from what the chain left."""
+    remembers = params.mirostat != "off" or params.adaptive_target > 0
+    p = float((result.entering[token] - result.entering.logsumexp(dim=-1)).exp()) if remembers else 0.0
+    return moment.after(params, p)
+
+
+def _walk(
+    logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment
+) -> Iterator[tuple[str, Tensor, Tensor | None]]:
     """After each active step: its name, the logits, and the ids of the columns left (None: the whole vocabulary).
 
     Where ids are given, no column is cut.
@@ -96,10 +152,10 @@ def _walk(logits: Tensor, history: Tensor, params: SamplingParams) -> Iterator[t
     whole = logits
     ids: Tensor | None = None
     for name in active(params):
-        if name == "penalties":  # history speaks of the whole vocabulary
+        if name in WHOLE:
             logits, ids = _spread(logits, ids, whole), None
-        logits = STEPS[name](logits, history, params)
-        if logits.shape[0] == 1 and name != "penalties":
+        logits = STEPS[name](logits, history, params, moment)
+        if logits.shape[0] == 1 and (name not in WHOLE or name == "mirostat"):
             kept = survivors(logits[0])
             if ids is not None or kept.numel() <= logits.shape[1] // 2:  # worth going on with these alone
                 logits, ids = logits[:, kept], kept if ids is None else ids[kept]

@@ -8,14 +8,11 @@ count, and the same draw under other settings has a meaning: a token keeps its l
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from engine.errors import EngineError
 from engine.sampling.cutoffs import survivors
-
-GOLDEN = 0x9E3779B97F4A7C15
-MASK = 2**64 - 1
+from engine.sampling.noise import gumbel
 
 
 def draw(logits: Tensor, seed: int, position: int) -> int:
@@ -39,23 +36,3 @@ def unusable() -> EngineError:
 def probabilities(logits: Tensor) -> Tensor:
     """What the draw uses: softmax of the final logits [V], float32, 0 where cut."""
     return logits.float().softmax(dim=-1)
-
-
-def gumbel(seed: int, position: int, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Standard Gumbel noise for each id, the same on every machine up to the last digit of log."""
-    key = _mix_one(_mix_one((seed + GOLDEN) & MASK) ^ ((position + 1) * GOLDEN & MASK))
-    bits = _mix(np.uint64(key) + (ids.astype(np.uint64) + np.uint64(1)) * np.uint64(GOLDEN))
-    uniform = ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-    noise: npt.NDArray[np.float64] = -np.log(-np.log(uniform))
-    return noise
-
-
-def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """The finaliser of splitmix64 (Steele, Lea and Flood 2014): every bit of the input moves every bit."""
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-def _mix_one(z: int) -> int:
-    return int(_mix(np.array([z], dtype=np.uint64))[0])

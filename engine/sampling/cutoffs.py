@@ -14,18 +14,23 @@ import torch
 from torch import Tensor
 
 from engine.params import SamplingParams
+from engine.sampling.moment import START, Moment
+from engine.sampling.noise import uniform
 
 FIRST_LOOK = 256
 
+UNIT = 1e-4
+"""What epsilon and eta count in, as text-generation-webui does."""
 
-def top_k(logits: Tensor, history: Tensor, params: SamplingParams) -> Tensor:
+
+def top_k(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
     """Keep the k largest logits [B, V]. Source: Fan, Lewis and Dauphin 2018."""
     if params.top_k >= logits.shape[-1]:
         return logits
     return _keep_from(logits, largest(logits, params.top_k)[:, -1:])
 
 
-def top_p(logits: Tensor, history: Tensor, params: SamplingParams) -> Tensor:
+def top_p(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
     """Keep the shortest prefix, by descending p, with sum p >= P. logits [B, V]. Source: Holtzman et al. 2020."""
     total = logits.logsumexp(dim=-1, keepdim=True)
     count = FIRST_LOOK
@@ -39,24 +44,111 @@ def top_p(logits: Tensor, history: Tensor, params: SamplingParams) -> Tensor:
     return _keep_from(logits, best.gather(-1, last))
 
 
-def min_p(logits: Tensor, history: Tensor, params: SamplingParams) -> Tensor:
+def min_p(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
     """Keep p >= m p_max, that is l >= l_max + ln m. logits [B, V]. Source: Nguyen et al. 2024."""
-    floor = math.log(params.min_p) if params.min_p > 0 else -math.inf
+    floor = _log(params.min_p)
     return _keep_from(logits, logits.amax(dim=-1, keepdim=True) + floor)
 
 
-def typical_p(logits: Tensor, history: Tensor, params: SamplingParams) -> Tensor:
+def typical_p(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
     """Order by | -ln p - H |, H the entropy, and keep the smallest prefix with sum p >= P. logits [B, V].
 
     It may cut the likeliest token. Source: Meister et al. 2023, Locally Typical Sampling.
     """
     surprise = logits.logsumexp(dim=-1, keepdim=True) - logits
     p = (-surprise).exp()
-    # A cut token's surprise is infinite; with any finite one in its place it adds nothing to the entropy, as p is 0.
-    entropy = (p * surprise.clamp(max=1000)).sum(dim=-1, keepdim=True)
-    distance = (surprise - entropy).abs()
+    distance = (surprise - _entropy(logits, logits.logsumexp(dim=-1, keepdim=True))).abs()
     border = torch.stack([_typical_border(d, q, params.typical_p) for d, q in zip(distance, p)])
     return _cut(logits, distance > border.unsqueeze(-1))
+
+
+def top_n_sigma(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
+    """Keep l >= l_max - n std(l), the standard deviation over what is not cut yet. logits [B, V].
+
+    It speaks of the whole vocabulary, so it belongs before other cutoffs. Source: Tang et al. 2024, Top-n-sigma.
+    """
+    if params.top_n_sigma <= 0:
+        return logits
+    alive = logits > -torch.inf
+    count = alive.sum(dim=-1, keepdim=True)
+    values = torch.where(alive, logits, logits.new_zeros(()))
+    mean = values.sum(dim=-1, keepdim=True) / count
+    spread = torch.where(alive, values - mean, logits.new_zeros(()))
+    std = (spread.square().sum(dim=-1, keepdim=True) / count).sqrt()
+    return _keep_from(logits, logits.amax(dim=-1, keepdim=True) - params.top_n_sigma * std)
+
+
+def top_a(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
+    """Drop p < a p_max^2. logits [B, V]. Source: BlinkDL, RWKV-LM, "top-a"; as koboldcpp has it."""
+    best, total = logits.amax(dim=-1, keepdim=True), logits.logsumexp(dim=-1, keepdim=True)
+    floor = _log(params.top_a)
+    return _keep_from(logits, torch.minimum(best, 2 * best - total + floor))
+
+
+def epsilon_cutoff(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
+    """Drop p < e, e given in units of 0.0001. logits [B, V]. Source: Hewitt, Manning and Liang 2022, section 4.1."""
+    best, total = logits.amax(dim=-1, keepdim=True), logits.logsumexp(dim=-1, keepdim=True)
+    floor = _log(params.epsilon_cutoff) + _log(UNIT)
+    return _keep_from(logits, torch.minimum(best, total + floor))
+
+
+def eta_cutoff(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
+    """Drop p < min(e, sqrt(e) exp(-H)), e in units of 0.0001, H the entropy. logits [B, V].
+
+    Source: Hewitt, Manning and Liang 2022, Truncation Sampling as Language Model Desmoothing.
+    """
+    if params.eta_cutoff <= 0:
+        return logits
+    best, total = logits.amax(dim=-1, keepdim=True), logits.logsumexp(dim=-1, keepdim=True)
+    log_e = _log(params.eta_cutoff) + _log(UNIT)
+    floor = (log_e / 2 - _entropy(logits, total)).clamp(max=log_e)
+    return _keep_from(logits, torch.minimum(best, total + floor))
+
+
+def tail_free(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
+    """Cut where the sorted probabilities have become flat: of the absolute second differences, normalised, keep the
+    tokens before their running sum exceeds z. logits [B, V].
+
+    The last second difference belongs to the last token but two; where all are near 0 they count alike (koboldcpp).
+    Its formula is about the whole sorted list, so what is left at this point is sorted: place it after a cutoff.
+    Source: Phénix and Egan 2019, Tail Free Sampling.
+    """
+    if params.tail_free >= 1:
+        return logits
+    rows = []
+    for row in logits:
+        values = torch.sort(row[row > -torch.inf], descending=True).values
+        p = values.softmax(dim=-1)
+        if values.numel() < 3:
+            rows.append(values[-1])
+            continue
+        bends = p.diff().diff().abs()
+        total = bends.sum()
+        share = bends / total if total > 1e-6 else torch.full_like(bends, 1 / bends.numel())
+        rows.append(values[(share.cumsum(dim=-1) <= params.tail_free).sum()])
+    return _keep_from(logits, torch.stack(rows).unsqueeze(-1))
+
+
+def xtc(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
+    """With probability q: of the tokens with p >= t, if two or more, drop all but the least likely. logits [B, V].
+
+    Whether it happens is a function of the seed and the position. Source: p-e-w, text-generation-webui, pull request
+    6335 ("Exclude Top Choices").
+    """
+    if uniform(moment.seed, moment.position) >= params.xtc_probability:
+        return logits
+    total = logits.logsumexp(dim=-1, keepdim=True)
+    floor = _log(params.xtc_threshold)
+    top = (logits >= total + floor) & (logits > -torch.inf)
+    least = torch.where(top, logits, logits.new_tensor(torch.inf)).amin(dim=-1, keepdim=True)
+    return _cut(logits, top & (logits > least))
+
+
+def _entropy(logits: Tensor, total: Tensor) -> Tensor:
+    """Nats, [B, 1], of rows [B, V] whose log-sum-exp is total [B, 1]."""
+    surprise = total - logits
+    # A cut token's surprise is infinite; with any finite one in its place it adds nothing, as its p is 0.
+    return ((-surprise).exp() * surprise.clamp(max=1000)).sum(dim=-1, keepdim=True)
 
 
 def _typical_border(distance: Tensor, p: Tensor, mass: float) -> Tensor:
@@ -88,6 +180,10 @@ def survivors(row: Tensor) -> Tensor:
     if row.device.type != "cpu":
         return (row > -torch.inf).nonzero().flatten()
     return torch.from_numpy(np.flatnonzero(row.numpy() > -np.inf))
+
+
+def _log(x: float) -> float:
+    return math.log(x) if x > 0 else -math.inf
 
 
 def _keep_from(logits: Tensor, lowest: Tensor) -> Tensor:

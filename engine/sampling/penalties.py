@@ -1,20 +1,34 @@
-"""Penalties: what was written lately becomes less likely. They look at ids only, at no text."""
+"""Penalties: what was written before becomes less likely, or more. They look at ids only, at no text."""
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor
 from torch import where as choose
 
 from engine.params import SamplingParams
+from engine.sampling.moment import START, Moment
+
+LONGEST_MATCH = 50
+"""A repetition longer than this weighs as one of this length; text-generation-webui's cap."""
+
+HIGHEST_EXPONENT = math.log(1e30)
 
 
-def penalties(logits: Tensor, history: Tensor, params: SamplingParams) -> Tensor:
+def penalties(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
     """Repetition, frequency and presence penalty over the last penalty_window ids.
 
-    logits float32 [B, V], history int64 [B, T] (prompt and answer). For an id that occurs n > 0 times, with r, f and
-    s the three penalties: l > 0 ? l / r : l * r, then l - n f - s. Sources: Keskar et al. 2019 (CTRL) section 4.1 for
-    r; OpenAI's API reference for f and s; llama.cpp llama-sampler.cpp for their order.
+    logits float32 [B, V], history int64 [B, T] (prompt and answer, or the answer alone as penalty_scope says). For an
+    id that occurs n > 0 times, with r, f and s the three penalties: l > 0 ? l / r : l * r, then l - n f - s. Sources:
+    Keskar et al. 2019 (CTRL) section 4.1 for r; OpenAI's API reference for f and s; llama.cpp llama-sampler.cpp for
+    their order.
     """
+    if params.penalty_scope == "answer":
+        history = history[:, moment.prompt :]
     recent = history[:, -params.penalty_window :]
     if not recent.shape[1]:
         return logits
@@ -23,3 +37,83 @@ def penalties(logits: Tensor, history: Tensor, params: SamplingParams) -> Tensor
     values = choose(values > 0, values / params.repetition_penalty, values * params.repetition_penalty)
     values = values - counts * params.frequency_penalty - params.presence_penalty
     return logits.scatter(1, recent, values)
+
+
+def stay(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
+    """Favour the ids of the prompt, or of an encoder's source: l > 0 ? l * r : l / r, so r > 1 makes them likelier.
+
+    logits [B, V]. Source: transformers, EncoderRepetitionPenaltyLogitsProcessor (the penalty with 1 / r).
+    """
+    ids = history[:, : moment.prompt] if moment.source is None else moment.source.expand(history.shape[0], -1)
+    if not ids.shape[1]:
+        return logits
+    values = logits.gather(1, ids)
+    r = params.stay_in_prompt
+    return logits.scatter(1, ids, choose(values > 0, values * r, values / r))
+
+
+def dry(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
+    """Don't Repeat Yourself: l[x] -= M B^(m - A) where writing x would repeat a run whose last m >= A ids end history.
+
+    M, B, A: dry_multiplier, dry_base, dry_allowed_length; m is the longest such run within dry_window and between
+    breakers. logits [B, V], history int64 [B, T]. Source: p-e-w, text-generation-webui, pull request 5677.
+    """
+    ids: list[int] = []
+    rows: list[int] = []
+    amounts: list[float] = []
+    longest = int(
+        min(LONGEST_MATCH, params.dry_allowed_length + HIGHEST_EXPONENT / math.log(max(params.dry_base, 1.001)))
+    )
+    breakers = np.fromiter(moment.breakers, np.int64, len(moment.breakers))
+    for row, past in enumerate(history[:, -params.dry_window :].cpu().numpy() if params.dry_window else ()):
+        for x, length in repeats(past, breakers, longest).items():
+            if length >= params.dry_allowed_length:
+                rows.append(row)
+                ids.append(x)
+                amounts.append(params.dry_multiplier * params.dry_base ** (length - params.dry_allowed_length))
+    if not ids:
+        return logits
+    at = (torch.tensor(rows, device=logits.device), torch.tensor(ids, device=logits.device))
+    return logits.index_put(at, -logits.new_tensor(amounts), accumulate=True)
+
+
+def repeats(past: npt.NDArray[np.int64], breakers: npt.NDArray[np.int64], longest: int) -> dict[int, int]:
+    """For every id that followed the last id of past [T] before: how many ids up to the end match there, at most."""
+    end = len(past) - 1
+    if end < 1 or past[end] in breakers:
+        return {}
+    stops = np.isin(past, breakers) if breakers.size else np.zeros(len(past), bool)
+    at = np.flatnonzero(past[:end] == past[end])  # where an earlier run that ends like this one ends
+    length = np.ones(len(past), np.int64)
+    alive = at
+    for back in range(1, longest):
+        if back > end or stops[end - back]:
+            break
+        alive = alive[alive >= back]
+        alive = alive[past[alive - back] == past[end - back]]
+        if not alive.size:
+            break
+        length[alive] += 1
+    found: dict[int, int] = {}
+    for x, count in zip(past[at + 1].tolist(), length[at].tolist()):
+        found[x] = max(count, found.get(x, 0))
+    return found
+
+
+def no_repeat(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
+    """Forbid any id that would complete a run of n ids already there; the best is kept if that would cut everything.
+
+    logits [B, V], history int64 [B, T]. Source: Paulus, Xiong and Socher 2017, section 2.5; as transformers has it.
+    """
+    n = params.no_repeat_ngram
+    if n < 1 or history.shape[1] < n:
+        return logits
+    windows = history.unfold(1, n, 1)  # [B, T - n + 1, n]
+    prefix = history[:, history.shape[1] - n + 1 :].unsqueeze(1)
+    result = logits.clone()
+    for row, same in enumerate((windows[:, :, :-1] == prefix).all(dim=-1)):
+        result[row, windows[row, same, -1]] = -torch.inf
+        if not bool((result[row] > -torch.inf).any()):
+            best = logits[row].argmax()
+            result[row, best] = logits[row, best]
+    return result

@@ -6,11 +6,39 @@ import torch
 from torch import Tensor
 
 from engine.params import SamplingParams
+from engine.sampling.moment import START, Moment
 
 
-def temperature(logits: Tensor, history: Tensor, params: SamplingParams) -> Tensor:
-    """l / T. At T = 0, its limit: the best token alone, the lowest id where several are equal. logits [B, V]."""
-    if params.temperature > 0:
+def temperature(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
+    """l / T. At T = 0, its limit: the best token alone, the lowest id where several are equal. logits [B, V].
+
+    With a dynamic range d, T is lo + (hi - lo) (H / ln n)^e, where lo and hi are T - d (at least 0) and T + d, H is
+    the entropy and n the number of tokens still there: sure moments stay cool, open ones run warm. Source: llama.cpp,
+    pull request 4972 (kalomaze).
+    """
+    if params.temperature <= 0:
+        best = logits.argmax(dim=-1, keepdim=True)
+        return torch.full_like(logits, -torch.inf).scatter(1, best, logits.gather(1, best))
+    if params.dynamic_range <= 0 or "dynamic_range" in params.resting:
         return logits / params.temperature
-    best = logits.argmax(dim=-1, keepdim=True)
-    return torch.full_like(logits, -torch.inf).scatter(1, best, logits.gather(1, best))
+    low, high = max(0.0, params.temperature - params.dynamic_range), params.temperature + params.dynamic_range
+    surprise = logits.logsumexp(dim=-1, keepdim=True) - logits
+    entropy = ((-surprise).exp() * surprise.clamp(max=1000)).sum(dim=-1, keepdim=True)
+    count = (logits > -torch.inf).sum(dim=-1, keepdim=True)
+    share = torch.where(count > 1, entropy / count.clamp(min=2).log(), 1.0).clamp(0, 1)
+    heat = low + (high - low) * share**params.dynamic_exponent
+    # As near to nought as single precision can divide by: there the best token takes all.
+    return logits / heat.clamp(min=1e-3)
+
+
+def smoothing(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
+    """With d = l - l_max: l_max - k s d^2 + c s d^3, k = (3 - curve) / 2, c = (curve - 1) / 2, s the factor.
+
+    It draws near tops together and pushes the rest away. logits [B, V]. Source: kalomaze and others,
+    text-generation-webui, pull requests 5403 and 5551 (quadratic sampling with a curve).
+    """
+    best = logits.amax(dim=-1, keepdim=True)
+    d = (logits - best).clamp(min=-1e6)  # of a cut token, to keep inf - inf away; it is put back below
+    k, c = (3 - params.smoothing_curve) / 2, (params.smoothing_curve - 1) / 2
+    bent = best - params.smoothing * d.square() * (k - c * d)
+    return torch.where(logits > -torch.inf, bent, logits)

@@ -99,8 +99,13 @@ def test_values_that_another_version_wrote_are_left_out(state: State) -> None:
     assert {p.name: p.sampling for p in presets.presets if p.saved} == {"Old": {"min_p": 0.1}}
 
 
-def test_every_field_is_either_kept_or_named_by_the_bundled_presets(presets: Presets) -> None:
-    fields = {item.name for item in dataclasses.fields(SamplingParams)}
+def test_what_a_bundled_preset_does_not_name_is_off_or_kept(presets: Presets) -> None:
+    presets.set_sampling(presets.sampling.replace(tail_free=0.5, mirostat="v1", dry_multiplier=0.8, penalty_window=9))
     for preset in presets.presets:
         if preset.name != MODELS_OWN and not preset.saved:
-            assert set(preset.sampling) | KEPT == fields
+            presets.apply(preset.name)
+            named = SamplingParams.neutral(**preset.sampling)
+            for item in dataclasses.fields(SamplingParams):
+                if item.name not in KEPT or item.name in preset.sampling:
+                    assert getattr(presets.sampling, item.name) == getattr(named, item.name)
+            assert presets.sampling.penalty_window == 9

@@ -15,7 +15,7 @@ from torch import Tensor
 from engine.errors import EngineError
 from engine.params import STEPS, TRANSFORMERS_ORDER, SamplingParams
 from engine.sampling import chain
-from engine.sampling.chain import active, apply, draw, probabilities, trace
+from engine.sampling.chain import Moment, active, apply, draw, probabilities, trace
 
 ROOT = Path(__file__).resolve().parents[3]
 NO_HISTORY = torch.zeros(1, 0, dtype=torch.long)
@@ -29,7 +29,27 @@ some_params = st.builds(
     typical_p=st.sampled_from([0.2, 0.9, 1.0]),
     repetition_penalty=st.sampled_from([1.0, 1.3]),
     frequency_penalty=st.sampled_from([0.0, 0.5]),
+    dry_multiplier=st.sampled_from([0.0, 0.8]),
+    no_repeat_ngram=st.sampled_from([0, 2]),
+    top_n_sigma=st.sampled_from([0.0, 1.0]),
+    tail_free=st.sampled_from([1.0, 0.9]),
+    top_a=st.sampled_from([0.0, 0.3]),
+    epsilon_cutoff=st.sampled_from([0.0, 5.0]),
+    eta_cutoff=st.sampled_from([0.0, 10.0]),
+    xtc_probability=st.sampled_from([0.0, 0.5]),
+    smoothing=st.sampled_from([0.0, 0.3]),
+    dynamic_range=st.sampled_from([0.0, 0.5]),
+    mirostat=st.sampled_from(["off", "off", "v1", "v2"]),
+    adaptive_target=st.sampled_from([0.0, 0.0, 0.4]),
     order=st.permutations(STEPS),
+)
+some_moments = st.builds(
+    Moment,
+    seed=st.integers(0, 9),
+    position=st.integers(0, 9),
+    prompt=st.integers(0, 10),
+    surprise_limit=st.sampled_from([None, 2.0, 8.0]),
+    favoured=st.sampled_from([None, (3.0, 10.0)]),
 )
 
 
@@ -38,7 +58,8 @@ def random_logits(seed: int, size: int = 3000, spread: float = 3.0) -> Tensor:
 
 
 def test_every_step_has_its_function() -> None:
-    assert tuple(chain.STEPS) == STEPS
+    assert tuple(chain.STEPS) == (*STEPS, *chain.LAST)
+    assert sorted(TRANSFORMERS_ORDER) == sorted(STEPS)
 
 
 def test_neutral_params_leave_the_logits_as_they_are() -> None:
@@ -50,8 +71,11 @@ def test_neutral_params_leave_the_logits_as_they_are() -> None:
 @pytest.mark.parametrize("order", [STEPS, TRANSFORMERS_ORDER])
 def test_active_steps_stand_in_the_order_given(order: tuple[str, ...]) -> None:
     params = SamplingParams(order=order, repetition_penalty=1.2)
-    assert active(params) == tuple(step for step in order if step != "typical_p")
-    assert active(params.replace(temperature=0)) == ("penalties", "temperature")
+    on = {"penalties", "temperature", "top_k", "top_p", "min_p"}
+    assert active(params) == tuple(step for step in order if step in on)
+    assert active(params.replace(temperature=0)) == tuple(
+        step for step in order if step in ("penalties", "temperature")
+    )
 
 
 def test_the_order_of_steps_changes_who_survives() -> None:
@@ -62,31 +86,35 @@ def test_the_order_of_steps_changes_who_survives() -> None:
     assert (early > -torch.inf).sum() < (late > -torch.inf).sum()
 
 
-@given(st.integers(0, 10_000), some_params, st.sampled_from([30, 3000]))
-@settings(max_examples=150)
-def test_the_chain_is_its_steps_one_after_the_other(seed: int, params: SamplingParams, size: int) -> None:
+@given(st.integers(0, 10_000), some_params, st.sampled_from([30, 3000]), some_moments)
+@settings(max_examples=200)
+def test_the_chain_is_its_steps_one_after_the_other(
+    seed: int, params: SamplingParams, size: int, moment: Moment
+) -> None:
     """The chain goes on with the few tokens left; step by step over the whole vocabulary must agree."""
     logits = random_logits(seed, size).unsqueeze(0)
     history = torch.randint(0, size, (1, 20), generator=torch.Generator().manual_seed(seed))
     expected = logits
     for name in active(params):
-        expected = chain.STEPS[name](expected, history, params)
-    torch.testing.assert_close(apply(logits, history, params), expected, rtol=1e-6, atol=1e-6)
+        expected = chain.STEPS[name](expected, history, params, moment)
+    torch.testing.assert_close(apply(logits, history, params, moment), expected, rtol=1e-6, atol=1e-6)
 
 
-@given(st.integers(0, 10_000), some_params)
-@settings(max_examples=150)
-def test_the_trace_names_the_step_that_removed_each_candidate(seed: int, params: SamplingParams) -> None:
+@given(st.integers(0, 10_000), some_params, some_moments)
+@settings(max_examples=200)
+def test_the_trace_names_the_step_that_removed_each_candidate(
+    seed: int, params: SamplingParams, moment: Moment
+) -> None:
     logits = random_logits(seed, 400)
     history = torch.randint(0, 400, (20,), generator=torch.Generator().manual_seed(seed))
     everyone = torch.randperm(400, generator=torch.Generator().manual_seed(seed))
-    result = trace(logits, history, params, everyone)
-    assert torch.equal(result.logits, apply(logits.unsqueeze(0), history.unsqueeze(0), params)[0])
+    result = trace(logits, history, params, everyone, moment)
+    assert torch.equal(result.logits, apply(logits.unsqueeze(0), history.unsqueeze(0), params, moment)[0])
     assert result.steps == active(params)
     assert torch.equal(result.cut == -1, result.logits[everyone] > -torch.inf)
     row, survivors = logits.unsqueeze(0), 400
     for index, name in enumerate(result.steps):
-        row = chain.STEPS[name](row, history.unsqueeze(0), params)
+        row = chain.STEPS[name](row, history.unsqueeze(0), params, moment)
         alive = row[0] > -torch.inf
         assert int((result.cut == index).sum()) == survivors - int(alive.sum())
         assert not alive[everyone[result.cut == index]].any()
@@ -115,7 +143,8 @@ def test_a_large_vocabulary_and_a_history_longer_than_the_window_work() -> None:
 @given(st.integers(0, 10_000), some_params)
 def test_temperature_nought_draws_the_argmax_whatever_the_cutoffs(seed: int, params: SamplingParams) -> None:
     logits = random_logits(seed)
-    params = params.replace(temperature=0, repetition_penalty=1.0, frequency_penalty=0.0)
+    params = params.replace(temperature=0, repetition_penalty=1.0, frequency_penalty=0.0, dry_multiplier=0.0)
+    params = params.replace(no_repeat_ngram=0)
     assert draw(apply(logits.unsqueeze(0), NO_HISTORY, params)[0], seed, 0) == int(logits.argmax())
 
 
@@ -144,7 +173,7 @@ def test_bundled_presets_are_valid_and_complete(assets: Path) -> None:
         assert unknown == ()
         assert preset["description"].endswith(".")
         knobs = {knob.name for knob in SamplingParams.table() if knob.off is not None} - {"beams"}
-        assert set(preset["sampling"]) == knobs, "a preset says everything that it changes"
+        assert set(preset["sampling"]) <= knobs, "what a preset does not name is off; lengths and seeds stay"
         if preset["name"] == "Balanced":
             assert params == SamplingParams()
         if preset["name"] == "Greedy":

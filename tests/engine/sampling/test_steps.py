@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from engine.params import SamplingParams
+from engine.params import CUTOFFS, SamplingParams
 from engine.sampling.chain import STEPS
 from engine.sampling.cutoffs import largest, min_p, top_k, top_p, typical_p
 from engine.sampling.penalties import penalties
 from engine.sampling.shaping import temperature
 
-CUTOFFS = ("top_k", "top_p", "min_p", "typical_p")
 NO_HISTORY = torch.zeros(1, 0, dtype=torch.long)
 
 
@@ -44,6 +43,14 @@ any_params = st.builds(
     top_p=st.floats(0, 1),
     min_p=st.floats(0, 1),
     typical_p=st.floats(0.05, 1),
+    top_n_sigma=st.floats(0, 5),
+    tail_free=st.floats(0.1, 1),
+    top_a=st.floats(0, 1),
+    epsilon_cutoff=st.floats(0, 9),
+    eta_cutoff=st.floats(0, 20),
+    xtc_probability=st.floats(0, 1),
+    smoothing=st.floats(0, 10),
+    dynamic_range=st.floats(0, 2),
     repetition_penalty=st.floats(0.5, 2),
     frequency_penalty=st.floats(-2, 2),
     presence_penalty=st.floats(-2, 2),
