@@ -17,6 +17,7 @@ from typing import Any
 import tokenizers
 
 from engine.text import formats
+from engine.text.files import Files
 
 NAMED_SPECIALS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
@@ -46,17 +47,17 @@ class Tokenizer:
     """One model's tokenizer. Safe to read from several threads.
 
     kind: the library's model ("BPE", "Unigram", "WordPiece"). special_tokens: name to text, for chat templates.
-    bos_id, eos_id: None where the checkpoint names none.
+    bos_id, eos_id: None where the checkpoint names none. target: the tokenizer of what the model writes, which is this
+    one but for a translator with a vocabulary for each language.
     """
 
-    def __init__(
-        self, backend: tokenizers.Tokenizer, settings: dict[str, Any], name: str, template: str | None
-    ) -> None:
+    def __init__(self, files: Files, name: str) -> None:
+        backend, settings = files.backend, files.settings
         self._backend = backend
         self.name = name
-        self.chat_template = template
+        self.chat_template = files.template
         self.kind = type(backend.model).__name__
-        self.vocabulary_size: int = backend.get_vocab_size(with_added_tokens=True)
+        self.vocabulary_size: int = files.tokens or backend.get_vocab_size(with_added_tokens=True)
         self.special_tokens = _special_tokens(settings)
         # A special token that the vocabulary holds as an ordinary piece is special all the same, as in transformers.
         known = [text for text in self.special_tokens.values() if backend.token_to_id(text) is not None]
@@ -64,12 +65,16 @@ class Tokenizer:
         added = backend.get_added_tokens_decoder()
         self._specials = {id: token.content for id, token in added.items() if token.special}
         self.special_ids = frozenset(self._specials)
+        self._tokens = files.tokens or 2**32
+        self._unknown: int = backend.token_to_id(self.special_tokens.get("unk_token", "")) or 0
+        self.target = Tokenizer(Files(files.target, settings), name) if files.target else self
         self.bos_id = self._id_of("bos_token")
         self.eos_id = self._id_of("eos_token")
         adds_none = backend.num_special_tokens_to_add(False) == 0
         self._before = [self.bos_id] if adds_none and settings.get("add_bos_token") and self.bos_id is not None else []
         self._after = [self.eos_id] if adds_none and settings.get("add_eos_token") and self.eos_id is not None else []
         decoder = repr(backend.decoder)
+        self._word_end = getattr(backend.model, "end_of_word_suffix", None)
         self._byte_level = "ByteLevel" in decoder
         self._byte_fallback = "ByteFallback" in decoder
         self._anchor = backend.encode("a", add_special_tokens=False).ids[-1:]
@@ -80,8 +85,8 @@ class Tokenizer:
     def load(cls, path: str) -> Tokenizer:
         """Read the tokenizer of a model folder or a GGUF file. Raises BadModelFiles or UnsupportedModel."""
         place = Path(path).expanduser()
-        backend, settings, template = formats.read(place)
-        return cls(backend, settings, place.resolve().stem if place.is_file() else place.resolve().name, template)
+        name = place.resolve().stem if place.is_file() else place.resolve().name
+        return cls(formats.read(place), name)
 
     def encode(self, text: str, special: bool = True) -> list[int]:
         """Ids of a text; special adds what the tokenizer's post-processor adds.
@@ -89,7 +94,7 @@ class Tokenizer:
         tokenizer_config's add_bos_token and add_eos_token count only where the post-processor adds nothing. Special
         tokens written out in the text are read as such.
         """
-        ids: list[int] = self._backend.encode(_whole(text), add_special_tokens=special).ids
+        ids = self._known(self._backend.encode(_whole(text), add_special_tokens=special).ids)
         return [*self._before, *ids, *self._after] if special else ids
 
     def encode_with_offsets(
@@ -112,7 +117,7 @@ class Tokenizer:
                 else:
                     genuine.append((id, start, end))
         if not forged:
-            return found.ids, found.offsets
+            return self._known(found.ids), found.offsets
         return self._encode_between(text, genuine)
 
     def _encode_between(
@@ -127,7 +132,7 @@ class Tokenizer:
         done = 0
         for id, start, end in [*specials, (-1, len(text), len(text))]:
             part = self._plain.encode(text[done:start], add_special_tokens=False)
-            ids += part.ids
+            ids += self._known(part.ids)
             offsets += [(first + done, past + done) for first, past in part.offsets]
             if id >= 0:
                 ids.append(id)
@@ -141,7 +146,7 @@ class Tokenizer:
         Bytes that make no character become U+FFFD. Where SentencePiece's byte pieces are broken only the broken
         ones do, unlike in the library, which gives up the whole run: text that was shown does not change later.
         """
-        ids = [id for id in ids if 0 <= id < 2**32]
+        ids = [id for id in ids if 0 <= id < self._tokens]
         text: str = self._backend.decode(ids, skip_special_tokens=skip_special)
         if self._byte_fallback and "\ufffd" in text:
             stream = Detokenizer(self, skip_special=skip_special)
@@ -167,6 +172,8 @@ class Tokenizer:
         raw = self.raw_bytes(id)
         if raw is not None:
             return raw.decode("utf-8", "vitrine-hex")
+        if self._word_end:
+            return name.removesuffix(self._word_end) + " " * name.endswith(self._word_end)
         # After another token, so that a space at its start is kept.
         before = self._backend.decode(self._anchor)
         both: str = self._backend.decode([*self._anchor, id])
@@ -174,7 +181,7 @@ class Tokenizer:
 
     def token(self, id: int) -> str | None:
         """The vocabulary's own name of an id, None where it has none."""
-        name: str | None = self._backend.id_to_token(id) if 0 <= id < 2**32 else None
+        name: str | None = self._backend.id_to_token(id) if 0 <= id < self._tokens else None
         return name
 
     def raw_bytes(self, id: int) -> bytes | None:
@@ -188,6 +195,10 @@ class Tokenizer:
         if self._byte_fallback and (match := BYTE_PIECE.fullmatch(name)):
             return bytes([int(match[1], 16)])
         return None
+
+    def _known(self, ids: list[int]) -> list[int]:
+        """The ids, those that only the tokenizer itself knows as the unknown token's."""
+        return ids if self._tokens == 2**32 else [id if id < self._tokens else self._unknown for id in ids]
 
     def _id_of(self, name: str) -> int | None:
         text = self.special_tokens.get(name)

@@ -1,0 +1,164 @@
+"""The files that tokenizers came in before tokenizer.json, each read as the class that wrote it would.
+
+Each says less than a tokenizer.json: a SentencePiece model, vocab.json with merges.txt, vocab.txt. What they leave out
+(the special tokens, how spaces count) their class knows, so that it has to be known here too; others are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, normalizers
+
+from engine.errors import BadModelFiles, UnsupportedModel
+from engine.text import sentencepiece
+from engine.text.blenderbot_small import blenderbot_small
+from engine.text.files import AGAIN, Files, read_bytes, read_json, read_text
+from engine.text.marian import marian
+from engine.text.splitting import QWEN2
+from engine.text.vocabularies import byte_level_bpe, framed, word_pieces
+
+Builder = Callable[[Path, dict[str, Any], str], Files]
+
+
+def _sentencepiece(path: Path, settings: dict[str, Any], kind: str) -> Files:
+    """Llama's, Gemma's and T5's; those of others shift ids against the file's."""
+    _require(path, kind, ("LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer", "T5Tokenizer"))
+    model = sentencepiece.read(read_bytes(path), f"{path.name} in {path.parent}")
+    if kind == "T5Tokenizer":
+        backend = model.tokenizer()
+        _name(settings, eos_token="</s>", unk_token="<unk>", pad_token="<pad>")
+        count = settings.get("extra_ids", 100)
+        names = [f"<extra_id_{n}>" for n in reversed(range(count if isinstance(count, int) else 0))]
+        backend.add_special_tokens([AddedToken(name, normalized=False) for name in names])
+        framed(backend, "", settings["eos_token"])
+        return Files(backend, settings)
+    first = settings.get("legacy") is False and model.prefix
+    bare = settings.get("add_prefix_space") is False
+    backend = model.tokenizer("never" if bare else "first" if first else None)
+    _name(settings, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    settings.setdefault("add_bos_token", True)
+    return Files(backend, settings)
+
+
+def _byte_level(path: Path, settings: dict[str, Any], kind: str) -> Files:
+    """GPT-2's vocab.json and merges.txt, and what BART, RoBERTa, Blenderbot and Qwen2 made of them."""
+    framing = ("RobertaTokenizer", "BartTokenizer", "BlenderbotTokenizer")
+    _require(path, kind, ("GPT2Tokenizer", "Qwen2Tokenizer", "BlenderbotSmallTokenizer", *framing))
+    vocabulary = read_json(path)
+    if not all(type(id) is int and 0 <= id < 2**31 for id in vocabulary.values()):
+        raise BadModelFiles(f"{path.name} in {path.parent} holds ids that are no numbers.", AGAIN)
+    lines = read_text(path.with_name("merges.txt")).split("\n")
+    merges = [_pair(line) for line in lines if line and not line.startswith("#version")]
+    if kind == "BlenderbotSmallTokenizer":
+        _name(settings, bos_token="__start__", eos_token="__end__", unk_token="__unk__", pad_token="__null__")
+        specials = [settings[name] for name in ("bos_token", "eos_token", "unk_token", "pad_token")]
+        backend = blenderbot_small(vocabulary, merges, specials, settings["unk_token"])
+        return Files(backend, settings, tokens=len(vocabulary))
+    prefix = settings.get("add_prefix_space", kind == "BlenderbotTokenizer") is True
+    backend = byte_level_bpe(vocabulary, merges, (QWEN2,) if kind == "Qwen2Tokenizer" else None, prefix=prefix)
+    if kind == "Qwen2Tokenizer":
+        backend.normalizer = normalizers.NFC()
+        _name(settings, eos_token="<|endoftext|>")
+    elif kind == "GPT2Tokenizer":
+        end = "<|endoftext|>"
+        _name(settings, bos_token=end, eos_token=end, unk_token=end)
+    else:
+        _name(settings, bos_token="<s>", eos_token="</s>", unk_token="<unk>", mask_token="<mask>")
+        # The blank before a mask is part of what it stands for.
+        backend.add_special_tokens([AddedToken(settings["mask_token"], lstrip=True, normalized=False)])
+        framed(backend, "" if kind == "BlenderbotTokenizer" else settings["bos_token"], settings["eos_token"])
+    return Files(backend, settings)
+
+
+def _pair(merge: str) -> tuple[str, str]:
+    left, _, right = merge.partition(" ")
+    return left, right
+
+
+def _word_pieces(path: Path, settings: dict[str, Any], kind: str) -> Files:
+    _require(path, kind, ("BertTokenizer", "DistilBertTokenizer"))
+    lines = read_text(path).removesuffix("\n").split("\n")
+    lower = settings.get("do_lower_case") is not False
+    _name(settings, unk_token="[UNK]", sep_token="[SEP]", pad_token="[PAD]", cls_token="[CLS]", mask_token="[MASK]")
+    vocabulary = {line.removesuffix("\r"): id for id, line in enumerate(lines)}
+    backend = word_pieces(vocabulary, settings["unk_token"], lower)
+    framed(backend, settings["cls_token"], settings["sep_token"])
+    return Files(backend, settings)
+
+
+def _marian(path: Path, settings: dict[str, Any], kind: str) -> Files:
+    _require(path, kind, ("MarianTokenizer",))
+    if settings.get("separate_vocabs") is True:
+        raise UnsupportedModel(
+            f"{path.parent} has a vocabulary for each language, which cannot be read yet.",
+            "Add the model's tokenizer.json to the folder.",
+        )
+    _name(settings, eos_token="</s>", unk_token="<unk>", pad_token="<pad>")
+    source = sentencepiece.read(read_bytes(path), f"{path.name} in {path.parent}")
+    specials = {name: settings[name] for name in ("eos_token", "unk_token", "pad_token")}
+    return Files(
+        marian(source, read_json(path.with_name("vocab.json")), specials, f"vocab.json in {path.parent}"), settings
+    )
+
+
+BUILDERS: dict[str, tuple[str, Builder]] = {
+    "tokenizer.model": ("LlamaTokenizer", _sentencepiece),
+    "spiece.model": ("T5Tokenizer", _sentencepiece),
+    "source.spm": ("MarianTokenizer", _marian),
+    "vocab.json": ("GPT2Tokenizer", _byte_level),
+    "vocab.txt": ("BertTokenizer", _word_pieces),
+}
+"""File name -> the class that writes it where nothing else is said, and what reads it."""
+
+CLASSES = {
+    "bart": "BartTokenizer",
+    "blenderbot": "BlenderbotTokenizer",
+    "blenderbot-small": "BlenderbotSmallTokenizer",
+    "camembert": "CamembertTokenizer",
+    "distilbert": "DistilBertTokenizer",
+    "gemma2": "GemmaTokenizer",
+    "gemma3_text": "GemmaTokenizer",
+    "mbart": "MBartTokenizer",
+    "mt5": "T5Tokenizer",
+    "qwen2": "Qwen2Tokenizer",
+    "qwen3": "Qwen2Tokenizer",
+    "roberta": "RobertaTokenizer",
+    "t5": "T5Tokenizer",
+    "xlm-roberta": "XLMRobertaTokenizer",
+}
+"""model_type -> the class of its tokenizer, for folders older than tokenizer_class."""
+
+
+def builder(place: Path, settings: dict[str, Any]) -> tuple[str, Callable[[], Files]] | None:
+    """The name of the file to read in a folder and what reads it; None where there is none."""
+    for name, (usual, build) in BUILDERS.items():
+        if (place / name).is_file() and (name != "vocab.json" or (place / "merges.txt").is_file()):
+            model_type = str(read_json(place / "config.json").get("model_type", ""))
+            kind = str(settings.get("tokenizer_class") or CLASSES.get(model_type, usual)).removesuffix("Fast")
+            return name, partial(build, place / name, settings, kind)
+    return None
+
+
+def _require(path: Path, kind: str, known: tuple[str, ...]) -> None:
+    if kind not in known:
+        raise UnsupportedModel(
+            f"{path.name} in {path.parent} belongs to a {kind}, which cannot be read yet.",
+            "Add the model's tokenizer.json to the folder.",
+        )
+
+
+def _named(settings: dict[str, Any], name: str, default: str) -> str:
+    """The text of a special token, which is a plain string or {"content": ...}."""
+    value = settings.get(name, default)
+    value = value.get("content") if isinstance(value, dict) else value
+    return value if isinstance(value, str) else default
+
+
+def _name(settings: dict[str, Any], **usual: str) -> None:
+    """Let the settings name the special tokens, as their class does where they do not."""
+    for name, text in usual.items():
+        settings[name] = _named(settings, name, text)
