@@ -19,7 +19,7 @@ from engine.errors import BadModelFiles, ContextOverflow, InvalidValue, Unsuppor
 from engine.gguf import GGUF
 from engine.inside.capture import Tap
 from engine.lanes import Job
-from engine.messages import Classified, Embedded, Filled, Filler, Nearest, Progress, Prompt
+from engine.messages import Classified, Embedded, Filled, Filler, Nearest, Progress, Prompt, Started
 from engine.models.base import Encoder, LanguageModel
 from engine.params import CaptureParams
 from engine.text.tokenizer import Tokenizer
@@ -159,10 +159,11 @@ def _watch(model: Encoder, ids: list[int], tap: Tap, check: Callable[[], None]) 
 def attend(
     run: int, model: Encoder, tokenizer: Tokenizer, prompt: Prompt, capture: CaptureParams, check: Callable[[], None]
 ) -> Job:
-    """Read a text only to capture its attention, every token's to all of them: yields the tap's events."""
+    """Read a text only to capture its attention, every token's to all of them: yields Started and the tap's events."""
     if prompt.ids is None and prompt.text is None:
         raise InvalidValue("There is no text to read.", "Give a text or ids.")
     ids = list(prompt.ids) if prompt.ids is not None else tokenizer.encode(prompt.text or "")
+    yield Started(run, (), prompt.text or "", 0, 0, tuple(ids))
     tap = Tap(capture, model.config.layers)
     _watch(model, ids, tap, check)
     yield from tap.events(run, last=True)

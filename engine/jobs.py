@@ -49,6 +49,7 @@ from engine.messages import (
     Retune,
     Run,
     Score,
+    Started,
     Tokenize,
     Tokenized,
     Unload,
@@ -210,6 +211,8 @@ class ModelJobs:
             )
         ids, model = self._opened(bench, command.prompt)
         check_prompt(ids, model)
+        begin = ids[: len(ids) - len(_answer(bench, command.prompt)[0])]
+        yield Started(run.id, tuple(begin), "", 0, 0, model.source if isinstance(model, Target) else ())
         context = Context.fresh(model, command.capture)
         context.prepare(len(ids))
         yield from _events_of(read(run.id, context, ids, check))
@@ -442,4 +445,7 @@ def _info(loaded: LoadedModel, generation: dict[str, Any], chats: bool, note: st
         defaults=defaults,
         from_model=taken,
         note=note,
+        encoder_layers=getattr(config, "encoder_layers", 0),
+        encoder_heads=getattr(config, "encoder_heads", config.heads) if loaded.kind == "encoder-decoder" else 0,
+        use=getattr(config, "use", ""),
     )

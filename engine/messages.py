@@ -154,7 +154,11 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """The loaded model. defaults: the sampling that its generation_config asks for, over Vitrine's own."""
+    """The loaded model. defaults: the sampling that its generation_config asks for, over Vitrine's own.
+
+    layers and heads are the decoder's where it has one; encoder_layers and encoder_heads an encoder-decoder's other
+    side's, else 0. use: what an encoder was trained for: fill, classify or embed (all of them embed too).
+    """
 
     path: str
     name: str
@@ -175,6 +179,9 @@ class ModelInfo:
     defaults: SamplingParams
     from_model: tuple[str, ...] = ()
     note: str = ""
+    encoder_layers: int = 0
+    encoder_heads: int = 0
+    use: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +260,7 @@ class Retune(Command):
 
 @dataclass(frozen=True, slots=True)
 class Attend(Command):
-    """Read a context again, from its start, only to capture its attention. -> Progress, Attention..."""
+    """Read a context again, from its start, only to capture its attention. -> Started, Progress, Attention..."""
 
     prompt: Prompt
     capture: CaptureParams
@@ -447,12 +454,16 @@ class Unloaded(Event):
 
 @dataclass(frozen=True, slots=True)
 class Started(Event):
-    """The prompt as ids and as text, the seed drawn, and how many of its tokens were still in the cache."""
+    """The prompt as ids and as text, the seed drawn, and how many of its tokens were still in the cache.
+
+    source_ids: what an encoder reads, the text of an encoder-decoder's source or all that an encoder is given.
+    """
 
     prompt_ids: tuple[int, ...]
     rendered: str
     seed: int
     reused: int
+    source_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,9 +486,11 @@ class Stats(Event):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttentionRows(Event):
-    """Attention of the tokens at positions start, start + 1, ...: float16 [L, H, T, S], S = start + T.
+    """Attention of the tokens at positions start, start + 1, ...: float16 [L, H, T, S].
 
-    layers names each of the L ("layers.3.self"). The outbox keeps at most a budget of bytes and drops the oldest.
+    layers names each of the L, all of one part: "layers.3.self" (of a decoder: S = start + T, zero in a row's future;
+    of an encoder: S is the text), "layers.3.cross" (rows are the target's, S the source), "encoder.3.self" (both are
+    the source). The outbox keeps at most a budget of bytes and drops the oldest.
     """
 
     start: int
@@ -487,7 +500,10 @@ class AttentionRows(Event):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttentionThumbnails(Event):
-    """Latest wins. Mean attention per cell of cell x cell tokens: float32 [L, H, n, n], NaN where not captured."""
+    """Latest wins for each part. Mean attention per cell: float32 [L, H, n, m], NaN where not captured.
+
+    A cell is `cell` tokens high, and as wide, but where the columns are a source's: there m cells share its tokens.
+    """
 
     tokens: int
     cell: int

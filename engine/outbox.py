@@ -42,7 +42,7 @@ class Outbox:
         self._lock = threading.Lock()
         self._events: dict[int, Event | _Joining] = {}
         self._serial = 0
-        self._latest: dict[tuple[type[Event], int], int] = {}
+        self._latest: dict[tuple[type[Event], int, tuple[str, ...]], int] = {}
         self._joining: dict[int, int] = {}
         self._rows: deque[int] = deque()
         self._rows_bytes = 0
@@ -76,7 +76,8 @@ class Outbox:
             self._events[self._serial] = _Joining(event)
             return
         if isinstance(event, LATEST_WINS):
-            key = (type(event), event.run)
+            part = event.layers if isinstance(event, AttentionThumbnails) else ()
+            key = (type(event), event.run, part)
             self._events.pop(self._latest.get(key, -1), None)
             self._latest[key] = self._serial
         elif isinstance(event, AttentionRows):

@@ -139,7 +139,7 @@ def write(
     check_prompt(begin, target)
     stops: bool | Literal["never"] = "never" if early == "never" else early is True
     how = Search(sampling.beams, sampling.length_penalty, stops, sampling.max_new_tokens)
-    yield Started(run, tuple(begin), rendered, 0, 0)
+    yield Started(run, tuple(begin), rendered, 0, 0, target.source)
     begun = time.perf_counter()
     held: list[Found] = []
     finish = "cancelled"

@@ -105,7 +105,7 @@ def generate(
     begun = read_at = time.perf_counter()
     finish = "length"
     try:
-        yield Started(run, tuple(prompt_ids), rendered, seed, reused)
+        yield Started(run, tuple(prompt_ids), rendered, seed, reused, tuple(source or ()))
         logits = yield from read(run, context, ids[reused:], check)
         read_at = time.perf_counter()
         times = deque([read_at])

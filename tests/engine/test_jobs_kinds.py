@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -247,12 +248,43 @@ def test_the_attention_of_both_sides_and_across_is_that_of_transformers(
             assert not seen[name] & {*range(event.start, event.start + T)}
             seen[name] |= {*range(event.start, event.start + T)}
     assert seen == {name: {*range(weights.shape[1])} for name, weights in named.items()}
-    assert all_of(events, AttentionThumbnails)[-1].layers == ("layers.0.self", "layers.1.self")
+    assert one(events, Started).source_ids == result.prompt_ids
+    small = {name: (cells, event) for event in all_of(events, AttentionThumbnails)
+             for name, cells in zip(event.layers, event.cells)}  # fmt: skip
+    assert small.keys() == named.keys()
+    for name, (cells, event) in small.items():
+        weights = named[name]
+        wide = event.cell if ".self" in name else -(-weights.shape[2] // 8)
+        low, across = (weights.shape[i] // size for i, size in ((1, event.cell), (2, wide)))  # whole cells
+        whole = weights[:, : low * event.cell, : across * wide]
+        means = whole.unflatten(2, (across, wide)).mean(3).unflatten(1, (low, event.cell)).mean(2)
+        np.testing.assert_allclose(cells[:, :low, :across], means.numpy(), atol=1e-4)
+
+
+@pytest.mark.parity
+def test_a_target_is_read_again_with_its_source_to_the_rows_it_was_written_with(driver: Driver, tmp_path: Path) -> None:
+    write_seq2seq(tmp_path / "tiny", "Bart", min_length=5)
+    info = one(driver.run(Load(str(tmp_path / "tiny"))), Loaded).info
+    assert (info.layers, info.encoder_layers, info.use) == (2, 2, "") and info.encoder_heads > 0
+    capture, prompt = CaptureParams(attention="all"), Prompt(source=SOURCE)
+    written = driver.run(Generate(prompt, GREEDY, capture))
+    ids = one(written, Generated).ids
+    again = driver.run(Attend(replace(prompt, answer_ids=ids[:-1]), capture))
+    assert one(again, Started).prompt_ids == one(written, Started).prompt_ids
+    assert one(again, Started).source_ids == one(written, Started).source_ids
+    whole = {name: weights for event in all_of(again, AttentionRows)
+             for name, weights in zip(event.layers, event.weights)}  # fmt: skip
+    for event in all_of(written, AttentionRows):
+        for name, weights in zip(event.layers, event.weights):
+            T, S = weights.shape[1:]
+            np.testing.assert_allclose(weights, whole[name][:, event.start : event.start + T, :S], atol=2e-3)
 
 
 def test_an_encoder_shows_its_attention_both_ways(driver: Driver, tmp_path: Path) -> None:
     driver.load(write_bert(tmp_path / "tiny", "BertModel"))
-    rows = one(driver.run(Attend(Prompt(text="the cat sat"), CaptureParams(attention="all"))), AttentionRows)
+    events = driver.run(Attend(Prompt(text="the cat sat"), CaptureParams(attention="all")))
+    rows = one(events, AttentionRows)
+    assert len(one(events, Started).source_ids) == 5
     assert (rows.start, rows.layers, rows.weights.shape) == (0, ("layers.0.self", "layers.1.self"), (2, 3, 5, 5))
     np.testing.assert_allclose(rows.weights.astype(np.float32).sum(-1), 1, atol=5e-3)
     assert (rows.weights[..., 0, 1:] > 0).all()

@@ -124,6 +124,18 @@ def test_of_progress_statistics_and_thumbnails_the_latest_of_each_run_stays() ->
     assert [event.tokens for event in events if isinstance(event, AttentionThumbnails)] == [2, 2]
 
 
+def test_thumbnails_of_one_part_do_not_displace_anothers() -> None:
+    outbox = Outbox()
+    cells = np.zeros((1, 1, 2, 2), np.float32)
+    for number in range(3):
+        for layer in ("layers.0.self", "layers.0.cross", "encoder.0.self"):
+            outbox.put(AttentionThumbnails(1, number, 1, (layer,), cells))
+    kept = [event for event in outbox.drain() if isinstance(event, AttentionThumbnails)]
+    assert {(event.layers[0], event.tokens) for event in kept} == {
+        ("layers.0.self", 2), ("layers.0.cross", 2), ("encoder.0.self", 2),
+    }  # fmt: skip
+
+
 def test_attention_rows_are_bounded_by_bytes_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox_module, "ROWS_BUDGET", 10_000)
     outbox = Outbox()
