@@ -112,9 +112,8 @@ class GGUF:
             raise self.damaged(f"its {key} is of the wrong type")
         return value
 
-    def raw(self, name: str) -> np.ndarray:
+    def raw(self, info: TensorInfo) -> np.ndarray:
         """A tensor's bytes, uint8 [..., bytes of a row], mapped from disk; what is written to them stays in memory."""
-        info = self.tensors[name]
         try:
             found = np.memmap(info.file, np.uint8, "c", info.offset, (info.nbytes,))
         except (OSError, ValueError) as error:
@@ -123,7 +122,8 @@ class GGUF:
 
     def floats(self, name: str) -> np.ndarray:
         """A tensor in float32, whatever its number format."""
-        return floats(self.raw(name), self.tensors[name].kind)
+        info = self.tensors[name]
+        return floats(self.raw(info), info.kind)
 
     def damaged(self, why: str) -> BadModelFiles:
         return BadModelFiles(f"{self.name} is damaged or was not downloaded completely: {why}.", AGAIN)

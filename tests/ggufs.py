@@ -6,6 +6,7 @@ Source: llama.cpp's convert_hf_to_gguf.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,15 @@ import numpy as np
 import torch
 from gguf import GGMLQuantizationType, GGUFWriter
 
-NAMES = {"gpt_neox": "gptneox", "gemma3_text": "gemma3"}
+NAMES = {"gpt_neox": "gptneox", "gemma3_text": "gemma3", "mixtral": "llama", "qwen3_moe": "qwen3moe"}
 TRANSPOSED = ("attn_qkv.weight", "attn_output.weight", "ffn_up.weight", "ffn_down.weight")
 
 
-def write_gguf(path: Path, model: Any, kind: str = "F32", **extra: np.ndarray) -> Path:
+def write_gguf(path: Path, model: Any, kind: str = "F32", stacked: bool = True, **extra: np.ndarray) -> Path:
     """A transformers model as a GGUF file, its matrices in the number format kind; extra: tensors of the config.
 
-    The model's weights become what the file holds, so that both sides compute with the same numbers.
+    stacked: whether the experts of a layer lie in one tensor, as in files since April 2024. The vocabulary is said to
+    be none. The model's weights become what the file holds, so that both sides compute with the same numbers.
     """
     config = model.config
     name, number = NAMES.get(config.model_type, config.model_type), GGMLQuantizationType[kind]
@@ -33,7 +35,7 @@ def write_gguf(path: Path, model: Any, kind: str = "F32", **extra: np.ndarray) -
     tied = config.tie_word_embeddings and getattr(config, "scale_decoder_outputs", True)
     for key, array in extra.items():
         writer.add_tensor(f"{key}.weight", array.astype(np.float32))
-    for key, weight in model.state_dict().items():
+    for key, weight in _matrices(model.state_dict()):
         if key in ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight"):  # T5's, the same as shared
             continue
         if key in ("lm_head.weight", "embed_out.weight") and tied:
@@ -44,6 +46,11 @@ def write_gguf(path: Path, model: Any, kind: str = "F32", **extra: np.ndarray) -
         found = table.get_name(stem) or table.get_name(stem.partition(".")[2])
         assert found, key
         written = f"{found}.{end}"
+        if weight.ndim == 3 and not stacked:
+            for expert, part in enumerate(weight.numpy()):
+                name_of_old = written.replace("_exps", f".{expert}")
+                writer.add_tensor(name_of_old, gguf.quantize(part, number), raw_dtype=number)
+            continue
         transposed = name == "gpt2" and written.endswith(TRANSPOSED)
         array = (weight.T if transposed else weight).contiguous().numpy()
         if weight.ndim > 1:
@@ -60,6 +67,18 @@ def write_gguf(path: Path, model: Any, kind: str = "F32", **extra: np.ndarray) -
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def _matrices(tensors: dict[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a model by name; of the experts, which transformers holds as one of gates and ups, either part."""
+    for key, weight in tensors.items():
+        stem, _, end = key.rpartition(".")
+        if end == "gate_up_proj":
+            gate, up = weight.chunk(2, 1)
+            yield f"{stem}.gate_proj.weight", gate
+            yield f"{stem}.up_proj.weight", up
+        else:
+            yield f"{key}.weight" if weight.ndim == 3 else key, weight
 
 
 def _rows(name: str, written: str, count: int, config: Any) -> np.ndarray | None:
@@ -90,6 +109,7 @@ def _describe(writer: GGUFWriter, config: Any) -> None:
     values = config.to_dict()
     writer.add_embedding_length(config.hidden_size)
     writer.add_vocab_size(config.vocab_size)
+    writer.add_tokenizer_model("none")
     writer.add_block_count(config.num_hidden_layers)
     writer.add_head_count(config.num_attention_heads)
     writer.add_context_length(getattr(config, "max_position_embeddings", None) or 64)
@@ -104,7 +124,12 @@ def _describe(writer: GGUFWriter, config: Any) -> None:
         writer.add_head_count_kv(1 if config.multi_query and not config.new_decoder_architecture else grouped)
     elif values.get("num_key_value_heads"):
         writer.add_head_count_kv(config.num_key_value_heads)
-    if config.model_type in ("llama", "qwen2", "qwen3", "gemma2", "gemma3_text"):
+    if values.get("num_local_experts"):
+        writer.add_expert_count(values["num_local_experts"])
+        writer.add_expert_used_count(config.num_experts_per_tok)
+    if values.get("moe_intermediate_size"):
+        writer.add_expert_feed_forward_length(config.moe_intermediate_size)
+    if config.model_type in ("llama", "mixtral", "qwen2", "qwen3", "qwen3_moe", "gemma2", "gemma3_text"):
         writer.add_key_length(head_dim)
         writer.add_value_length(head_dim)
     rope = values.get("rope_parameters") or {}

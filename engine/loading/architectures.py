@@ -139,11 +139,25 @@ def _llama3(file: GGUF, theta: float, turned: int) -> Config:
 
 
 def _llama(keys: Keys) -> Config:
+    if keys.optional("expert_count"):
+        return _trunk(keys, "mixtral", num_experts_per_tok=keys.count("expert_used_count"))
     return _trunk(keys, "llama", attention_bias=keys.has("blk.0.attn_q.bias"), mlp_bias=keys.has("blk.0.ffn_up.bias"))
 
 
 def _qwen3(keys: Keys) -> Config:
     return _trunk(keys, "qwen3", attention_bias=keys.has("blk.0.attn_q.bias"))
+
+
+def _qwen3_moe(keys: Keys) -> Config:
+    chosen, hidden = keys.count("expert_used_count"), keys.count("feed_forward_length")
+    return _trunk(
+        keys,
+        "qwen3_moe",
+        attention_bias=keys.has("blk.0.attn_q.bias"),
+        num_experts_per_tok=chosen,
+        moe_intermediate_size=keys.count("expert_feed_forward_length", max(1, hidden // chosen)),
+        norm_topk_prob=True,
+    )
 
 
 def _gemma(keys: Keys, model_type: str, largest: int, **more: Any) -> Config:
@@ -160,6 +174,13 @@ def _gemma(keys: Keys, model_type: str, largest: int, **more: Any) -> Config:
     same = config["hidden_size"] / config["num_attention_heads"]
     config["query_pre_attn_scalar"] = same if config["num_hidden_layers"] == largest else config["head_dim"]
     return config
+
+
+def _gemma2(keys: Keys) -> Config:
+    """Files of the family's first weeks do not say the caps; all its models have the same."""
+    config = _gemma(keys, "gemma2", 46)
+    caps = {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
+    return config | {key: cap for key, cap in caps.items() if config[key] is None}
 
 
 def _gemma3(keys: Keys) -> Config:
@@ -319,7 +340,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "llama": Architecture(_llama, _paired_rows),
     "qwen2": Architecture(lambda keys: _trunk(keys, "qwen2")),
     "qwen3": Architecture(_qwen3),
-    "gemma2": Architecture(lambda keys: _gemma(keys, "gemma2", 46), plus_one=True),
+    "qwen3moe": Architecture(_qwen3_moe),
+    "gemma2": Architecture(_gemma2, plus_one=True),
     "gemma3": Architecture(_gemma3, plus_one=True),
     "phi3": Architecture(_phi3),
     "gpt2": Architecture(

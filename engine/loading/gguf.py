@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import gguf
 import numpy as np
 
 from engine.errors import UnsupportedModel
-from engine.gguf import GGUF, TensorInfo, floats
+from engine.gguf import GGUF, MOST_TENSORS, TensorInfo, floats
 from engine.loading.architectures import Architecture, Config
 from engine.loading.safetensors import PRECISIONS, Entry
 
@@ -28,6 +29,9 @@ KINDS = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "
 """The number formats that are read."""
 
 BLOCK = re.compile(r"blk\.(\d+)\.")
+STACKED = re.compile(r"(blk\.\d+\.ffn_)(gate|up|down|gate_up)_exps\.weight")
+MOST_EXPERTS = 2**10
+EXPERT = re.compile(r"\.experts\.(\d+)\.")
 CHUNK = 2**18
 """Bytes of the file that are dequantised at once."""
 NOT_WEIGHTS = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
@@ -35,14 +39,22 @@ NOT_WEIGHTS = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_sh
 
 
 class GGUFWeights:
-    """All tensors of a file by their names there, with the shapes of the parameters they are for."""
+    """All tensors of a file by their names there, with the shapes of the parameters they are for.
+
+    The experts of a layer, one tensor in newer files, have the names that they have in older ones.
+    """
 
     computed = True
 
     def __init__(self, file: GGUF, architecture: Architecture, config: Config) -> None:
         self._file, self._architecture, self._config = file, architecture, config
         self.entries: dict[str, Entry] = {}
-        for info in file.tensors.values():
+        self._infos: dict[str, TensorInfo] = {}
+        for stacked in file.tensors.values():
+            self._infos.update({info.name: info for info in _experts(stacked)})
+            if len(self._infos) > MOST_TENSORS:
+                raise file.damaged(f"it holds more than {MOST_TENSORS} tensors")
+        for info in self._infos.values():
             if info.kind not in KINDS:
                 raise UnsupportedModel(
                     f"{file.name} holds {info.name} as {info.kind}, which Vitrine cannot read yet.",
@@ -50,7 +62,7 @@ class GGUFWeights:
                 )
             if info.name not in NOT_WEIGHTS:
                 precision = PRECISIONS[info.kind][0] if info.kind in PRECISIONS else info.kind
-                self.entries[info.name] = Entry(info.name, file.path, self._shape(info), precision, info.nbytes)
+                self.entries[info.name] = Entry(info.name, info.file, self._shape(info), precision, info.nbytes)
 
     @property
     def parameters(self) -> int:
@@ -75,9 +87,12 @@ class GGUFWeights:
         table = gguf.get_tensor_name_map(names[self._file.metadata["general.architecture"]], min(blocks, 1024))
         found: dict[str, str | None] = {name: name for name in self.entries}
         for parameter, _ in model.named_parameters():
-            stem, _, suffix = parameter.rpartition(".")
+            stem, _, suffix = EXPERT.sub(".experts.", parameter).rpartition(".")
+            expert = EXPERT.search(parameter)
             for candidate in (stem, stem.partition(".")[2]):  # the library knows some families without their prefix
                 name = table.get_name(candidate)
+                if name is not None and expert is not None:
+                    name = name.replace("_exps", f".{expert[1]}")
                 if name is not None and f"{name}.{suffix}" in found:
                     found[f"{name}.{suffix}"] = parameter
                     break
@@ -90,9 +105,9 @@ class GGUFWeights:
         """
         import torch
 
-        for name in sorted(names, key=lambda name: self._file.tensors[name].offset):
-            info = self._file.tensors[name]
-            raw = self._file.raw(name).reshape(1 if len(info.shape) == 1 else info.shape[0], -1)
+        for info in sorted(map(self._infos.__getitem__, names), key=lambda info: (info.file, info.offset)):
+            name = info.name
+            raw = self._file.raw(info).reshape(1 if len(info.shape) == 1 else info.shape[0], -1)
             rows = self._rows(info)
             plus_one = self._architecture.plus_one and name.endswith("norm.weight")
             tensor = torch.empty(info.shape, dtype=dtype or torch.float32)
@@ -115,3 +130,22 @@ class GGUFWeights:
 
     def _shape(self, info: TensorInfo) -> tuple[int, ...]:
         return info.shape[::-1] if info.name.endswith(self._architecture.transposed) else info.shape
+
+
+def _experts(info: TensorInfo) -> list[TensorInfo]:
+    """The experts' matrices in a tensor [experts, rows, columns], named as apart; the tensor itself if it is no such.
+
+    Gate and up may be one matrix, the gate's rows first.
+    """
+    found = STACKED.fullmatch(info.name)
+    if found is None or len(info.shape) != 3 or info.shape[0] > MOST_EXPERTS:
+        return [info]
+    (count, rows, columns), parts = info.shape, found[2].split("_")
+    shape, nbytes = (rows // len(parts), columns), info.nbytes // (count * len(parts))
+    if rows % len(parts):
+        return [info]
+    names = [f"{found[1]}{part}.{expert}.weight" for expert in range(count) for part in parts]
+    return [
+        replace(info, name=name, shape=shape, offset=info.offset + index * nbytes, nbytes=nbytes)
+        for index, name in enumerate(names)
+    ]

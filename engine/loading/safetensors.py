@@ -7,6 +7,7 @@ whatever it contains. Torch is imported only where tensors are read, so that the
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,16 +30,22 @@ PRECISIONS = {"F32": ("fp32", 4), "F16": ("fp16", 2), "BF16": ("bf16", 2)}
 BESIDE = ("BOOL", "U8", "I64")
 """Formats of the masks and position numbers that older files hold beside the weights. No weight is in one."""
 
+STACKED = re.compile(r"(.+\.experts)\.(gate_up_proj|down_proj)")
+PARTS = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}
+MOST_EXPERTS = 2**10
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One tensor: where it lies and what its header says."""
+    """One tensor: where it lies and what its header says. whole: the tensor in the file that it is the part of."""
 
     name: str
     file: Path
     shape: tuple[int, ...]
     precision: str
     nbytes: int
+    whole: str = ""
+    part: tuple[int, slice] = (0, slice(None))
 
 
 class Weights:
@@ -93,7 +100,8 @@ class Weights:
                 with _open(file, "pt") as tensors:
                     for entry in here:
                         try:
-                            yield entry, tensors.get_tensor(entry.name)
+                            tensor = tensors.get_tensor(entry.whole or entry.name)
+                            yield entry, tensor[entry.part] if entry.whole else tensor
                         except SafetensorError as error:
                             raise _broken(file) from error
 
@@ -132,7 +140,26 @@ def _entries(file: Path) -> Iterator[Entry]:
             if kind not in PRECISIONS and kind not in BESIDE:
                 raise _unreadable(file, name, kind)
             precision, size = PRECISIONS.get(kind, (kind, 0))
-            yield Entry(name, file, shape, precision, size * math.prod(shape))
+            yield from _experts(Entry(name, file, shape, precision, size * math.prod(shape)))
+
+
+def _experts(entry: Entry) -> list[Entry]:
+    """The matrices of the experts that transformers 5 may keep in one tensor, named as apart; else the entry itself."""
+    found = STACKED.fullmatch(entry.name)
+    if found is None or len(entry.shape) != 3 or not 0 < entry.shape[0] <= MOST_EXPERTS:
+        return [entry]
+    (experts, rows, columns), names = entry.shape, PARTS[found[2]]
+    height = rows // len(names)
+    if rows != height * len(names):
+        return [entry]
+    return [
+        Entry(
+            f"{found[1]}.{expert}.{name}.weight", entry.file, (height, columns), entry.precision,
+            entry.nbytes // (experts * len(names)), entry.name, (expert, slice(height * n, height * (n + 1))),
+        )
+        for expert in range(experts)
+        for n, name in enumerate(names)
+    ]  # fmt: skip
 
 
 def _open(file: Path, framework: str) -> Any:

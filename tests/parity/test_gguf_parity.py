@@ -17,8 +17,10 @@ from ggufs import write_gguf
 
 from engine.errors import UnsupportedModel
 from engine.gguf import GGUF
-from engine.loading.gguf import KINDS
+from engine.loading.architectures import ARCHITECTURES
+from engine.loading.gguf import KINDS, GGUFWeights
 from engine.models.base import Encoder, Seq2Seq
+from engine.models.gemma2 import Config as Gemma2Config
 
 transformers = pytest.importorskip("transformers")
 load_gguf_checkpoint = pytest.importorskip("transformers.modeling_gguf_pytorch_utils").load_gguf_checkpoint
@@ -54,6 +56,9 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama, biases": ("llama", {"attention_bias": True, "mlp_bias": True}),
     "qwen2": ("qwen2", {**GROUPED}),
     "qwen3": ("qwen3", {"head_dim": 32, "tie_word_embeddings": True}),
+    "mixtral": ("mixtral", {**GROUPED, "num_local_experts": 5, "num_experts_per_tok": 3}),
+    "qwen3_moe": ("qwen3_moe", {"head_dim": 32, "num_experts": 4, "num_experts_per_tok": 2,
+                                "moe_intermediate_size": 32, "norm_topk_prob": True}),
     "gemma2": ("gemma2", {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 11}),
     "gemma3": ("gemma3_text", {**GROUPED, "num_hidden_layers": 7, "head_dim": 32, "query_pre_attn_scalar": 32,
                                "sliding_window": 11}),
@@ -94,6 +99,50 @@ def test_a_gguf_gives_the_logits_of_the_model_it_was_written_from(tmp_path: Path
     model = loaded(path).model
     ids = ids_of(model, 40)
     torch.testing.assert_close(model(ids), theirs(ids).logits, **TOLERANCE)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("variant", ["mixtral", "qwen3_moe"])
+def test_experts_that_lie_one_by_one_are_read_as_those_in_one_tensor(tmp_path: Path, variant: str) -> None:
+    theirs = random_model(variant)
+    model = loaded(write_gguf(tmp_path / "tiny.gguf", theirs, stacked=False)).model
+    assert "blk.1.ffn_down.3.weight" in GGUF(tmp_path / "tiny.gguf").tensors
+    ids = ids_of(model, 40)
+    torch.testing.assert_close(model(ids), theirs(ids).logits, **TOLERANCE)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_0"])
+def test_quantised_experts_are_what_the_file_says(tmp_path: Path, kind: str) -> None:
+    theirs = random_model("mixtral")
+    model = loaded(write_gguf(tmp_path / "tiny.gguf", theirs, kind), precision="fp32").model
+    ids = ids_of(model, 40)
+    torch.testing.assert_close(model(ids), theirs(ids).logits, **TOLERANCE)
+
+
+def test_gates_and_ups_of_experts_in_one_tensor_are_told_apart(tmp_path: Path) -> None:
+    both = np.arange(2 * 6 * 32, dtype=np.float32).reshape(2, 6, 32)
+    writer = GGUFWriter(tmp_path / "one.gguf", "llama")
+    writer.add_tensor("blk.0.ffn_gate_up_exps.weight", both)
+    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
+        step()
+    weights = GGUFWeights(GGUF(tmp_path / "one.gguf"), ARCHITECTURES["qwen3moe"], {})
+    found = {entry.name: tensor.numpy() for entry, tensor in weights.read(list(weights.entries))}
+    assert sorted(found) == [f"blk.0.ffn_{part}.{expert}.weight" for part in ("gate", "up") for expert in (0, 1)]
+    for expert in (0, 1):
+        np.testing.assert_array_equal(found[f"blk.0.ffn_gate.{expert}.weight"], both[expert, :3])
+        np.testing.assert_array_equal(found[f"blk.0.ffn_up.{expert}.weight"], both[expert, 3:])
+
+
+@torch.inference_mode()
+def test_a_gemma2_file_of_the_first_weeks_has_the_caps_of_its_family(tmp_path: Path) -> None:
+    theirs = random_model("gemma2")
+    assert (theirs.config.attn_logit_softcapping, theirs.config.final_logit_softcapping) == (50.0, 30.0)
+    theirs.config.attn_logit_softcapping = theirs.config.final_logit_softcapping = None
+    write_gguf(tmp_path / "tiny.gguf", theirs)
+    assert not [key for key in GGUF(tmp_path / "tiny.gguf").metadata if "softcapping" in key]
+    config = loaded(tmp_path / "tiny.gguf").config
+    assert isinstance(config, Gemma2Config) and (config.score_cap, config.logit_cap) == (50.0, 30.0)
 
 
 @torch.inference_mode()
