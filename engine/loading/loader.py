@@ -90,7 +90,9 @@ def load(
     for entry, tensor in weights.read(list(names), DTYPES[precision]):
         if cancelled():
             raise Cancelled
-        place(model, names[entry.name], tensor, precision, device, owned=weights.computed)
+        name = names[entry.name]
+        held = "fp32" if precision == "fp16" and name.endswith(model.exact) else precision
+        place(model, name, tensor, held, device, owned=weights.computed)
         done += entry.nbytes
         yield "Loading weights", done, total
     for name, other in model.optional.items():

@@ -113,11 +113,12 @@ class LanguageModel(nn.Module):
     """What loading asks of every model, whatever its kind.
 
     optional: parameters that a checkpoint may leave out, each with the one that it then is (a tied head), or "" where
-    it is zeros.
+    it is zeros. exact: how the names of parameters end that are held in fp32 where the others are in fp16.
     """
 
     kind: ClassVar[str]
     optional: Mapping[str, str] = {}
+    exact: tuple[str, ...] = ()
     config: DecoderConfig
 
     def rename(self, name: str) -> str | None:

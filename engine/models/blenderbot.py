@@ -5,6 +5,7 @@ Source: transformers' modeling_blenderbot.py, whose logits the tests compare wit
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from engine.models import seq2seq
@@ -14,6 +15,9 @@ from engine.models.seq2seq import Config, Side, TwoSided
 
 __all__ = ["Config", "Model"]
 
+LARGEST = torch.finfo(torch.float16).max - 1000
+"""What the encoder's states are held to in fp16, which they outgrow. Source: the reference."""
+
 
 class EncoderBlock(seq2seq.EncoderBlock):
     """Pre-norm: what goes into every part is normed."""
@@ -21,7 +25,8 @@ class EncoderBlock(seq2seq.EncoderBlock):
     def forward(self, x: Tensor, positions: object, mask: Mask, tap: LayerTap | None) -> Tensor:
         y = self.self_attn_layer_norm(x)
         x = x + self.self_attn(y, *self.self_attn.read(y), mask, tap)
-        return x + self.feed(self.final_layer_norm(x))
+        x = x + self.feed(self.final_layer_norm(x))
+        return x.clamp(-LARGEST, LARGEST) if x.dtype == torch.float16 else x
 
 
 class DecoderBlock(seq2seq.DecoderBlock):

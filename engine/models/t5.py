@@ -14,6 +14,7 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from engine.models.base import Reader, Remember, Seq2Seq, Source
 from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attention
@@ -87,6 +88,22 @@ def bucket(distance: Tensor, buckets: int, farthest: int) -> Tensor:
     return torch.where(distance < exact, distance, far)
 
 
+class Norm(nn.RMSNorm):
+    """An RMS norm whose result is of its weight's precision, whatever that of the states."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dtype == self.weight.dtype:
+            return super().forward(x)
+        return functional.rms_norm(x, self.weight.shape, None, self.eps).to(self.weight.dtype) * self.weight
+
+
+class Wide(nn.Linear):
+    """A projection whose weight may be of a higher precision than what comes in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.dtype))
+
+
 class Attention(nn.Module):
     def __init__(self, config: Config, first: bool = False) -> None:
         super().__init__()
@@ -116,7 +133,7 @@ class FeedForward(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.wi = nn.Linear(config.width, config.hidden, bias=False)
-        self.wo = nn.Linear(config.hidden, config.width, bias=False)
+        self.wo = Wide(config.hidden, config.width, bias=False)
         self._activation = ACTIVATIONS[config.activation]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -129,7 +146,7 @@ class GatedFeedForward(nn.Module):
         super().__init__()
         self.wi_0 = nn.Linear(config.width, config.hidden, bias=False)
         self.wi_1 = nn.Linear(config.width, config.hidden, bias=False)
-        self.wo = nn.Linear(config.hidden, config.width, bias=False)
+        self.wo = Wide(config.hidden, config.width, bias=False)
         self._activation = ACTIVATIONS[config.activation]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -141,7 +158,7 @@ class SelfLayer(nn.Module):
     def __init__(self, config: Config, first: bool) -> None:
         super().__init__()
         self.SelfAttention = Attention(config, first)
-        self.layer_norm = nn.RMSNorm(config.width, config.epsilon)
+        self.layer_norm = Norm(config.width, config.epsilon)
 
     def forward(self, x: Tensor, bias: Tensor, mask: Mask, remember: Remember | None, tap: LayerTap | None) -> Tensor:
         y = self.layer_norm(x)
@@ -156,7 +173,7 @@ class CrossLayer(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.EncDecAttention = Attention(config)
-        self.layer_norm = nn.RMSNorm(config.width, config.epsilon)
+        self.layer_norm = Norm(config.width, config.epsilon)
 
     def forward(self, x: Tensor, source: Source, tap: LayerTap | None) -> Tensor:
         k, v, mask = source
@@ -168,7 +185,7 @@ class FeedLayer(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.DenseReluDense = GatedFeedForward(config) if config.gated else FeedForward(config)
-        self.layer_norm = nn.RMSNorm(config.width, config.epsilon)
+        self.layer_norm = Norm(config.width, config.epsilon)
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = x + self.DenseReluDense(self.layer_norm(x))
@@ -220,7 +237,7 @@ class Stack(nn.Module):
         self._config = config
         self._both_ways = block is EncoderBlock
         self.block = nn.ModuleList(block(config, first=index == 0) for index in range(layers))
-        self.final_layer_norm = nn.RMSNorm(config.width, config.epsilon)
+        self.final_layer_norm = Norm(config.width, config.epsilon)
 
     def bias(self, T: int, S: int) -> Tensor:
         """What the last T of S positions add to their scores, [1, H, T, S]."""
@@ -237,8 +254,13 @@ class Stack(nn.Module):
 
 
 class Model(Seq2Seq):
+    """The states between the blocks outgrow 16-bit floats of the IEEE kind, so with such weights they are 32 bits wide,
+    and the projections that make them large too, as in transformers.
+    """
+
     config: Config
     optional: Mapping[str, str] = {"lm_head.weight": "shared.weight"}
+    exact = (".wo.weight",)
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -250,7 +272,7 @@ class Model(Seq2Seq):
 
     def embed_source(self, ids: Tensor) -> Tensor:
         x: Tensor = self.shared(ids)
-        return x
+        return x.float() if x.dtype == torch.float16 else x
 
     def source_positions(self, x: Tensor) -> Tensor:
         return self.encoder.bias(x.shape[1], x.shape[1])
