@@ -129,8 +129,10 @@ TRANSFORMERS_ORDER = (
 )  # fmt: skip
 
 CUTOFFS = (
-    "top_n_sigma", "top_k", "typical_p", "tail_free", "top_a", "epsilon_cutoff", "eta_cutoff", "top_p", "min_p", "xtc",
+    "top_n_sigma", "top_k", "typical_p", "tail_free", "top_a", "epsilon_cutoff", "eta_cutoff", "top_p", "min_p",
+    "xtc_probability", "xtc_threshold",
 )  # fmt: skip
+"""The knobs of the steps that cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -470,6 +472,14 @@ class SamplingParams(Params):
         group="Beam search",
         help="Beams are compared by their log-probability over length to this power: more favours longer answers.",
     )
+    speculation: str = param(
+        "auto",
+        choices=("auto", "prompt lookup", "draft model", "off"),
+        label="Speculation",
+        group="Other",
+        help="Drafts what may follow and checks it all at once: faster where it is right, and the answer is the same. "
+        "Auto asks the draft model where one is loaded, else looks up what followed before.",
+    )
     seed: int = param(
         -1,
         -1,
@@ -499,19 +509,21 @@ class SamplingParams(Params):
 
     @property
     def resting(self) -> dict[str, str]:
-        """The steps that do not run although they are set, and why, in a sentence: another setting takes their place.
+        """The knobs that do nothing now, and why, in a sentence: another setting takes their place.
 
         Adaptive-p leaves the cutoffs of the far tail alone, as its authors advise: its curve does not reach there.
         """
+        bends = ("smoothing", "smoothing_curve", "dynamic_range", "dynamic_exponent")
+        steers = ("mirostat_tau", "mirostat_eta", "adaptive_target", "adaptive_decay")
         if self.temperature == 0:
             why = "Temperature 0 takes the best token, so this rests."
-            return dict.fromkeys((*CUTOFFS, "smoothing", "mirostat", "adaptive_p"), why)
+            return dict.fromkeys((*CUTOFFS, *bends, "mirostat", *steers), why)
         if self.mirostat != "off":
             why = "Mirostat cuts in its own way, so this rests."
-            return dict.fromkeys((*CUTOFFS, "dynamic_range", "adaptive_p"), why)
+            return dict.fromkeys((*CUTOFFS, *bends[2:], *steers[2:]), why)
         if self.adaptive_target > 0:
             why = "The adaptive target shapes the choice itself, so this rests."
-            return dict.fromkeys([step for step in CUTOFFS if step not in ("top_n_sigma", "top_k", "min_p")], why)
+            return dict.fromkeys((knob for knob in CUTOFFS if knob not in ("top_n_sigma", "top_k", "min_p")), why)
         return {}
 
     @classmethod

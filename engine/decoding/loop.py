@@ -7,22 +7,24 @@ inference mode would leak to whoever runs next.
 
 from __future__ import annotations
 
+import functools
 import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from engine.decoding.contexts import Context
 from engine.decoding.recorder import Recorder
+from engine.decoding.speculation import Ahead, Speculation
 from engine.errors import Cancelled, ContextOverflow, InvalidValue
 from engine.messages import Event, Generated, Progress, Started, Stats, Tokens
 from engine.models.base import Decoder
 from engine.params import CaptureParams, SamplingParams
-from engine.sampling.chain import draw, trace
+from engine.sampling.chain import Moment, advance, apply, draw, trace
 from engine.text.tokenizer import Tokenizer
 
 CHUNK = 512
@@ -89,12 +91,13 @@ def generate(
     settings: Settings,
     check: Callable[[], None],
     source: Sequence[int] | None = None,
+    speculation: Speculation | None = None,
 ) -> Generator[Event, None, str]:
     """Write an answer after prompt_ids + answer_ids; returns why it ended: eos, length, stop or cancelled.
 
     source: what was read by an encoder before, which Generated then names as the prompt. Of the context, the longest
-    common prefix is reused. On Cancelled, thrown in or raised by check, it still yields
-    what it held back and the Generated that sums up.
+    common prefix is reused. speculation: what drafts, where anything may. On Cancelled, thrown in or raised by check,
+    it still yields what it held back and the Generated that sums up.
     """
     ids = [*prompt_ids, *answer_ids]
     model = context.model
@@ -102,6 +105,7 @@ def generate(
     reused = context.keep(ids)
     seed = settings.sampling.seed if settings.sampling.seed >= 0 else secrets.randbelow(2**31)
     recorder = Recorder(tokenizer, ids, settings.sampling.stop)
+    ahead = Ahead(context, speculation)
     begun = read_at = time.perf_counter()
     finish = "length"
     try:
@@ -111,9 +115,11 @@ def generate(
         times = deque([read_at])
         shown = 0.0
         history = torch.tensor([ids], device=logits.device)
+        moment = _begin(seed, ids, prompt_ids, source, eos_ids, logits.device)
         while True:
             sampling = settings.sampling
-            token = _draw_and_record(logits, history, sampling, settings.capture, seed, len(ids), recorder)
+            moment = replace(moment, breakers=breakers(tokenizer, sampling.dry_breakers))
+            token, moment = _draw_and_record(logits, history, sampling, settings.capture, moment, recorder)
             ids.append(token)
             text, records = recorder.release()
             if text or records:
@@ -125,7 +131,8 @@ def generate(
             if now - shown > STATS_INTERVAL:
                 shown = now
                 rate = (len(times) - 1) / max(now - times[0], 1e-9)
-                yield Stats(run, len(context.ids), model.config.context, recorder.count, rate)
+                used = min(len(context.ids), len(ids) - 1)
+                yield Stats(run, used, model.config.context, recorder.count, rate, ahead.tokens_per_pass)
             if token in eos_ids:
                 finish = "eos"
                 break
@@ -137,14 +144,18 @@ def generate(
             check()
             context.tap.params = settings.capture
             context.prepare(len(ids))
+            history = torch.cat((history, torch.tensor([[token]], device=history.device)), 1)
             if context.ids:
-                logits = context.feed([token], check)
+                # One token more will be drawn from what is read now, so so many drafted ones could be of use.
+                most = min(sampling.max_new_tokens - recorder.count - 1, model.config.context - len(ids))
+                choose = functools.partial(_imagine, history, sampling, moment)
+                logits = ahead.after(ids, sampling.speculation, most, choose, check)
             else:
                 logits = yield from read(run, context, ids, check)
-            history = torch.cat((history, torch.tensor([[token]], device=history.device)), 1)
             yield from context.tap.events(run)
     except Cancelled:
         finish = "cancelled"
+    ahead.settle(len(ids) - 1)
     ended = time.perf_counter()
     text, records = recorder.finish()
     rate = max(0, recorder.count - 1) / max(ended - read_at, 1e-9) if recorder.count > 1 else 0.0
@@ -152,7 +163,7 @@ def generate(
         [
             *([Tokens(run, text, records)] if text or records else []),
             *context.tap.events(run, last=True),
-            Stats(run, len(context.ids), model.config.context, recorder.count, rate),
+            Stats(run, len(context.ids), model.config.context, recorder.count, rate, ahead.tokens_per_pass),
             Generated(
                 run,
                 tuple(prompt_ids if source is None else source),
@@ -177,22 +188,53 @@ def shielded(events: Iterable[Event]) -> Generator[Event, None, None]:
             continue
 
 
+@functools.lru_cache(maxsize=32)
+def breakers(tokenizer: Tokenizer, texts: tuple[str, ...]) -> frozenset[int]:
+    """The ids that end a run for DRY: of each text, the last id that it gets behind a letter, as inside a sentence."""
+    return frozenset(ids[-1] for text in texts if (ids := tokenizer.encode("a" + text, special=False)))
+
+
+def _begin(
+    seed: int,
+    ids: Sequence[int],
+    prompt_ids: Sequence[int],
+    source: Sequence[int] | None,
+    eos_ids: frozenset[int],
+    device: torch.device,
+) -> Moment:
+    """The moment of an answer's first token. What an encoder read counts as the prompt where there is one."""
+    read = None if source is None else torch.tensor(list(source), device=device)
+    return Moment(seed, len(ids), len(prompt_ids), len(ids) - len(prompt_ids), ends=eos_ids, source=read)
+
+
+@torch.inference_mode()
+def _imagine(history: Tensor, sampling: SamplingParams, moment: Moment, logits: Tensor, drafted: Sequence[int]) -> int:
+    """What would be drawn from a draft model's logits, float32 [V], after so many drafted tokens."""
+    logits = logits.to(history.device)
+    history = torch.cat((history, torch.tensor([list(drafted)], dtype=history.dtype, device=history.device)), 1)
+    count = len(drafted)
+    moment = replace(moment, position=moment.position + count, written=moment.written + count)
+    return draw(apply(logits[None], history, sampling, moment)[0], moment.seed, moment.position)
+
+
 @torch.inference_mode()
 def _draw_and_record(
     logits: Tensor,
     history: Tensor,
     sampling: SamplingParams,
     capture: CaptureParams,
-    seed: int,
-    position: int,
+    moment: Moment,
     recorder: Recorder,
-) -> int:
-    """Choose the token for `position` and write its record. logits float32 [V], history [1, T]."""
+) -> tuple[int, Moment]:
+    """Choose the token of the moment and write its record; returns the next moment too.
+
+    logits float32 [V], history [1, T].
+    """
     best = torch.topk(logits, min(capture.candidates, logits.shape[0])).indices
-    result = trace(logits, history, sampling, best)
-    token = draw(result.logits, seed, position)
+    result = trace(logits, history, sampling, best, moment)
+    token = draw(result.logits, moment.seed, moment.position)
     if capture.candidates and not bool((best == token).any()):
         best = torch.cat((best, torch.tensor([token], device=best.device)))
-        result = trace(logits, history, sampling, best)
-    recorder.add(token, position, logits, best, result)
-    return token
+        result = trace(logits, history, sampling, best, moment)
+    recorder.add(token, moment.position, logits, best, result)
+    return token, advance(moment, sampling, result, token)

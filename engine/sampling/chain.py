@@ -86,7 +86,7 @@ def active(params: SamplingParams) -> tuple[str, ...]:
     return tuple(
         step
         for step in (*params.order, *LAST)
-        if step not in resting and any(getattr(params, name) != off[name] for name in KNOBS.get(step, (step,)))
+        if any(getattr(params, name) != off[name] and name not in resting for name in KNOBS.get(step, (step,)))
     )
 
 

@@ -104,9 +104,7 @@ def test_an_ended_answer_goes_on_when_asked_to(companion: Driver) -> None:
     assert one(rest, Generated).ids == ended.ids[-1:]  # greedy ends it at once again
 
 
-def test_a_second_turn_reuses_the_first_and_writes_what_a_fresh_reading_writes(
-    companion: Driver, assets: Path
-) -> None:
+def test_a_second_turn_reuses_the_first_and_writes_what_a_fresh_reading_writes(companion: Driver, assets: Path) -> None:
     first = (Message("user", "Hi, how are you?"),)
     answer = one(companion.run(Generate(Prompt(messages=first), greedy(40))), Generated)
     second = (*first, Message("assistant", answer.text), Message("user", "What do you do for a living?"))

@@ -11,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from engine.params import CUTOFFS, SamplingParams
+from engine.params import SamplingParams
 from engine.sampling.chain import STEPS
 from engine.sampling.cutoffs import largest, min_p, top_k, top_p, typical_p
 from engine.sampling.penalties import penalties
 from engine.sampling.shaping import temperature
 
+CUTOFFS = (
+    "top_n_sigma", "top_k", "typical_p", "tail_free", "top_a", "epsilon_cutoff", "eta_cutoff", "top_p", "min_p", "xtc",
+)  # fmt: skip
 NO_HISTORY = torch.zeros(1, 0, dtype=torch.long)
 
 
