@@ -21,6 +21,7 @@ from engine.decoding.constraints import Rules
 from engine.decoding.contexts import Context, Contexts
 from engine.decoding.loop import Settings, check_prompt, checker, generate, read
 from engine.decoding.scoring import score, score_target
+from engine.decoding.speculation import Speculation
 from engine.decoding.targets import Target, source_of
 from engine.encoding import Pooling, attend, classify, embed, fill, nearest
 from engine.errors import EngineError, InvalidValue
@@ -76,6 +77,7 @@ class Workbench:
     tokenizer: Tokenizer
     template: ChatTemplate | None
     info: ModelInfo
+    speculation: Speculation | None = None
 
     def cannot(self, hint: str = "") -> EngineError:
         """The refusal of what another kind of model does."""
@@ -147,7 +149,8 @@ class ModelJobs:
         generation = _generation(loaded)
         info = _info(loaded, generation, template is not None or _joins_turns(loaded), note)
         self._put_down()
-        self._bench = Workbench(loaded, generation, tokenizer, template, info)
+        speculation = Speculation(loaded.model) if isinstance(loaded.model, Decoder) else None
+        self._bench = Workbench(loaded, generation, tokenizer, template, info, speculation)
         yield Loaded(run.id, self._bench.info)
         return None
 
@@ -183,7 +186,17 @@ class ModelJobs:
         settings = self._settings[run.id] = Settings(command.sampling, command.capture)
         try:
             reason = yield from generate(
-                run.id, context, bench.tokenizer, prompt_ids, answer_ids, rendered, eos, settings, check, source
+                run.id,
+                context,
+                bench.tokenizer,
+                prompt_ids,
+                answer_ids,
+                rendered,
+                eos,
+                settings,
+                check,
+                source,
+                bench.speculation,
             )
         finally:
             del self._settings[run.id]

@@ -476,12 +476,16 @@ class Tokens(Event):
 
 @dataclass(frozen=True, slots=True)
 class Stats(Event):
-    """Latest wins. context_used of context_total tokens; tokens_per_second over the last second of decoding."""
+    """Latest wins. context_used of context_total tokens; tokens_per_second over the last second of decoding.
+
+    tokens_per_pass: tokens for each pass of the model in this answer, above 1 where drafted ones were right.
+    """
 
     context_used: int
     context_total: int
     new_tokens: int
     tokens_per_second: float
+    tokens_per_pass: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
