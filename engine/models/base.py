@@ -324,8 +324,8 @@ class Encoder(LanguageModel):
     kind = "encoder"
     config: EncoderConfig
 
-    def embed(self, ids: Tensor, mask: Tensor | None) -> Tensor:
-        """Ids [B, T] to [B, T, C]; positions count what the mask, bool [B, T], leaves."""
+    def embed(self, ids: Tensor, mask: Tensor | None, segments: Tensor | None) -> Tensor:
+        """Ids [B, T] to [B, T, C]; positions count what the mask, bool [B, T], leaves. segments: as in forward."""
         raise NotImplementedError
 
     def positions(self, x: Tensor) -> object:
@@ -354,10 +354,14 @@ class Encoder(LanguageModel):
         mask: Tensor | None = None,
         tap: Tap | None = None,
         check: Callable[[], None] | None = None,
+        segments: Tensor | None = None,
     ) -> Tensor:
-        """The last states [B, T, C] of ids [B, T]; mask: bool [B, T], False where a row is filled up, at either end."""
+        """The last states [B, T, C] of ids [B, T]; mask: bool [B, T], False where a row is filled up, at either end.
+
+        segments: of which of two texts each id is, 0 or 1, [B, T]; None where there is one. Not all families look.
+        """
         _check_length(ids.shape[1], self.config)
-        x = self.embed(ids, mask)
+        x = self.embed(ids, mask, segments)
         positions = self.positions(x)
         seen: Mask = None if mask is None else mask[:, None, None]
         for index, block in enumerate(self.blocks()):

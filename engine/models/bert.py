@@ -76,8 +76,8 @@ class Model(Encoder):
         if config.use == "classify":
             self.classifier = nn.Linear(config.width, len(config.labels))
 
-    def embed(self, ids: Tensor, mask: Tensor | None) -> Tensor:
-        x: Tensor = self.bert.embeddings(ids, places(ids, mask))
+    def embed(self, ids: Tensor, mask: Tensor | None, segments: Tensor | None) -> Tensor:
+        x: Tensor = self.bert.embeddings(ids, places(ids, mask), segments)
         return x
 
     def blocks(self) -> nn.ModuleList:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from engine.models.base import Encoder, Reader
 from engine.models.encoder import excludes, first, labels_of, places, use_of
-from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attention
+from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attention, project
 
 EPSILON = 1e-12
 
@@ -81,8 +81,8 @@ class Attention(nn.Module):
         self.out_lin = nn.Linear(config.width, config.width)
 
     def forward(self, x: Tensor, mask: Mask, tap: LayerTap | None) -> Tensor:
-        parts = (self.q_lin, self.k_lin, self.v_lin)
-        q, k, v = (part(x).unflatten(-1, (-1, self._D)).transpose(1, 2) for part in parts)
+        parts = project(x, self.q_lin, self.k_lin, self.v_lin)
+        q, k, v = (part.unflatten(-1, (-1, self._D)).transpose(1, 2) for part in parts)
         y = attention(q, k, v, mask, self._D**-0.5, tap)
         result: Tensor = self.out_lin(y.transpose(1, 2).flatten(2))
         return result
@@ -144,7 +144,7 @@ class Model(Encoder):
             self.pre_classifier = nn.Linear(config.width, config.width)
             self.classifier = nn.Linear(config.width, len(config.labels))
 
-    def embed(self, ids: Tensor, mask: Tensor | None) -> Tensor:
+    def embed(self, ids: Tensor, mask: Tensor | None, segments: Tensor | None) -> Tensor:
         x: Tensor = self.distilbert.embeddings(ids, places(ids, mask))
         return x
 

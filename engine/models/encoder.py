@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.models.base import Reader
-from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attention
+from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attention, project
 
 USES = {"ForMaskedLM": "fill", "ForPreTraining": "fill", "ForSequenceClassification": "classify", "Model": "embed"}
 """How an architecture's name ends, and what its checkpoint is good for."""
@@ -109,7 +109,7 @@ class Config:
 
 
 class Embeddings(nn.Module):
-    """Tokens, positions and segments added up; all of one segment."""
+    """Tokens, positions and segments added up; without segments all are of the first."""
 
     def __init__(self, config: Config, positions: int) -> None:
         super().__init__()
@@ -118,8 +118,11 @@ class Embeddings(nn.Module):
         self.token_type_embeddings = Embedding(config.types, config.width)
         self.LayerNorm = nn.LayerNorm(config.width, config.epsilon)
 
-    def forward(self, ids: Tensor, where: Tensor) -> Tensor:
-        x = self.word_embeddings(ids) + self.position_embeddings(where) + self.token_type_embeddings.weight[0]
+    def forward(self, ids: Tensor, where: Tensor, segments: Tensor | None) -> Tensor:
+        kinds = self.token_type_embeddings
+        x = self.word_embeddings(ids) + self.position_embeddings(where)
+        # A tokenizer may tell two segments apart that the model, as RoBERTa, does not.
+        x = x + (kinds.weight[0] if segments is None else kinds(segments.clamp(max=kinds.num_embeddings - 1)))
         result: Tensor = self.LayerNorm(x)
         return result
 
@@ -133,7 +136,8 @@ class SelfAttention(nn.Module):
         self.value = nn.Linear(config.width, config.width)
 
     def forward(self, x: Tensor, mask: Mask, tap: LayerTap | None) -> Tensor:
-        q, k, v = (part(x).unflatten(-1, (-1, self._D)).transpose(1, 2) for part in (self.query, self.key, self.value))
+        parts = project(x, self.query, self.key, self.value)
+        q, k, v = (part.unflatten(-1, (-1, self._D)).transpose(1, 2) for part in parts)
         return attention(q, k, v, mask, self._D**-0.5, tap).transpose(1, 2).flatten(2)
 
 

@@ -358,6 +358,24 @@ class Embedding(nn.Embedding):
         if not self.weight.is_meta:
             super().reset_parameters()
 
+    def scores(self, x: Tensor) -> Tensor:
+        """How well each of them fits x [..., C], [..., V]: where the head is tied to them, its logits."""
+        return functional.linear(x, self.weight)
+
+
+def project(x: Tensor, *linears: nn.Module) -> tuple[Tensor, ...]:
+    """What each of several linear layers makes of the same x.
+
+    Layers of a kind that has `together(x, linears)` are then read in one go, which saves packed ones most of the cost
+    of a call.
+    """
+    kind = type(linears[0])
+    together = getattr(kind, "together", None)
+    if together is not None and all(type(linear) is kind for linear in linears):
+        results: tuple[Tensor, ...] = together(x, linears)
+        return results
+    return tuple(linear(x) for linear in linears)
+
 
 class GatedMLP(nn.Module):
     """down(activation(gate(x)) * up(x)), x [B, T, C]."""
@@ -370,7 +388,8 @@ class GatedMLP(nn.Module):
         self._activation = ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.down_proj(self._activation(self.gate_proj(x)) * self.up_proj(x))
+        gate, up = project(x, self.gate_proj, self.up_proj)
+        result: Tensor = self.down_proj(self._activation(gate) * up)
         return result
 
 
@@ -427,10 +446,10 @@ class Conv1D(nn.Module):
         return functional.linear(x, self.weight.t(), self.bias)
 
 
-def vocabulary_scores(x: Tensor, head: nn.Linear | None, embeddings: nn.Embedding) -> Tensor:
+def vocabulary_scores(x: Tensor, head: nn.Linear | None, embeddings: Embedding) -> Tensor:
     """[B, T, C] to logits [B, T, V]: by the head, or where it is tied to them, by the embeddings."""
     if head is None:
-        return functional.linear(x, embeddings.weight)
+        return embeddings.scores(x)
     logits: Tensor = head(x)
     return logits
 

@@ -196,7 +196,7 @@ class Model(Encoder):
             self.classifier = nn.Linear(config.width, len(config.labels))
         self._far, self._near = Rotary(config.far, config.head_dim), Rotary(config.near, config.head_dim)
 
-    def embed(self, ids: Tensor, mask: Tensor | None) -> Tensor:
+    def embed(self, ids: Tensor, mask: Tensor | None, segments: Tensor | None) -> Tensor:
         x: Tensor = self.model.embeddings.norm(self.model.embeddings.tok_embeddings(ids))
         return x
 

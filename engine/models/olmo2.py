@@ -12,7 +12,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from engine.models.base import Reader, Remember
-from engine.models.layers import GatedMLP, LayerTap, Mask, Table, heads
+from engine.models.layers import GatedMLP, LayerTap, Mask, Table, heads, project
 from engine.models.trunk import GroupedAttention, TrunkConfig, TrunkDecoder, read_trunk
 
 
@@ -33,8 +33,8 @@ class Attention(GroupedAttention):
         self.k_norm = nn.RMSNorm(config.kv_heads * config.head_dim, config.epsilon)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = self.q_norm(self.q_proj(x)), self.k_norm(self.k_proj(x)), self.v_proj(x)
-        return heads(q, self._D), heads(k, self._D), heads(v, self._D)
+        q, k, v = project(x, self.q_proj, self.k_proj, self.v_proj)
+        return heads(self.q_norm(q), self._D), heads(self.k_norm(k), self._D), heads(v, self._D)
 
 
 class Block(nn.Module):

@@ -12,7 +12,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from engine.models.base import Decoder, Reader, Remember, Span, heads_of, plain_decoder
-from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attend, heads, vocabulary_scores
+from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attend, heads, project, vocabulary_scores
 
 OFFSET = 2
 """Rows of the position table before that of the first position."""
@@ -77,7 +77,7 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(C, C, bias=bias)
 
     def forward(self, x: Tensor, mask: Mask, remember: Remember, tap: LayerTap | None) -> Tensor:
-        q, k, v = (heads(project(x), self._D) for project in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (heads(y, self._D) for y in project(x, self.q_proj, self.k_proj, self.v_proj))
         result: Tensor = self.out_proj(attend(q, k, v, None, mask, remember, self._D**-0.5, tap))
         return result
 

@@ -76,11 +76,11 @@ class Model(Encoder):
         if config.use == "classify":
             self.classifier = Classifier(config)
 
-    def embed(self, ids: Tensor, mask: Tensor | None) -> Tensor:
+    def embed(self, ids: Tensor, mask: Tensor | None, segments: Tensor | None) -> Tensor:
         padding = self.config.padding
         real = ids != padding if mask is None else mask & (ids != padding)
         where = torch.where(real, places(ids, real) + padding + 1, padding)
-        x: Tensor = self.roberta.embeddings(ids, where)
+        x: Tensor = self.roberta.embeddings(ids, where, segments)
         return x
 
     def blocks(self) -> nn.ModuleList:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.models.base import Reader, Remember, Seq2Seq, Source
-from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attention
+from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attention, project
 
 HEADS = ("ForConditionalGeneration", "MTModel", "Model")
 """How the architectures end that hold a target's logits; a bare Model has its head tied."""
@@ -88,7 +88,8 @@ class Attention(nn.Module):
 
     def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of x [B, S, C], each [B, H, S, D]."""
-        return self._heads(self.k_proj(x)), self._heads(self.v_proj(x))
+        k, v = project(x, self.k_proj, self.v_proj)
+        return self._heads(k), self._heads(v)
 
     def forward(self, x: Tensor, k: Tensor, v: Tensor, mask: Mask, tap: LayerTap | None) -> Tensor:
         y = attention(self._heads(self.q_proj(x)), k, v, mask, self._D**-0.5, tap)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.models.base import Reader, Remember, Seq2Seq, Source
-from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attention
+from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attention, project
 
 CONTEXT = 2**14
 """Distances have no largest one; this only keeps a mistake from asking for more memory than there is."""
@@ -118,7 +118,8 @@ class Attention(nn.Module):
 
     def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of x [B, S, C], each [B, H, S, D]."""
-        return self._heads(self.k(x)), self._heads(self.v(x))
+        k, v = project(x, self.k, self.v)
+        return self._heads(k), self._heads(v)
 
     def forward(self, x: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Mask, tap: LayerTap | None) -> Tensor:
         y = attention(self._heads(self.q(x)), k, v, mask, 1.0, tap, bias)
@@ -150,7 +151,8 @@ class GatedFeedForward(nn.Module):
         self._activation = ACTIVATIONS[config.activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.wo(self._activation(self.wi_0(x)) * self.wi_1(x))
+        gate, up = project(x, self.wi_0, self.wi_1)
+        result: Tensor = self.wo(self._activation(gate) * up)
         return result
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from engine.models.base import Decoder, Reader, Remember, Span, heads_of, plain_decoder, read_rotary
 from engine.models.layers import (
@@ -27,6 +26,8 @@ from engine.models.layers import (
     Table,
     attend,
     heads,
+    project,
+    vocabulary_scores,
 )
 
 LARGEST_CONTEXT = 2**31 - 1
@@ -156,8 +157,8 @@ class GroupedAttention(nn.Module):
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x [B, T, C] to q [B, T, H, D], k and v [B, T, K, D]."""
-        D = self._D
-        return heads(self.q_proj(x), D), heads(self.k_proj(x), D), heads(self.v_proj(x), D)
+        q, k, v = project(x, self.q_proj, self.k_proj, self.v_proj)
+        return heads(q, self._D), heads(k, self._D), heads(v, self._D)
 
     def forward(self, x: Tensor, table: Table | None, mask: Mask, remember: Remember, tap: LayerTap | None) -> Tensor:
         y = attend(*self.project(x), table, mask, remember, self._scale, tap, self._softcap)
@@ -250,11 +251,7 @@ class TrunkDecoder(Decoder):
         return self.model.layers
 
     def head(self, x: Tensor) -> Tensor:
-        x = self.model.norm(x)
-        if self.lm_head is None:
-            return functional.linear(x, self.model.embed_tokens.weight)
-        logits: Tensor = self.lm_head(x)
-        return logits
+        return vocabulary_scores(self.model.norm(x), self.lm_head, self.model.embed_tokens)
 
     def rename(self, name: str) -> str | None:
         if name.endswith(".rotary_emb.inv_freq"):  # computed from the config; files of 2023 carry it
