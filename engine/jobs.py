@@ -91,6 +91,11 @@ class Workbench:
         return self.loaded.model
 
     @property
+    def writer(self) -> Tokenizer:
+        """The tokenizer of what the model writes; an encoder-decoder may read with another."""
+        return self.tokenizer.target
+
+    @property
     def encoder(self) -> Encoder:
         """The model, where it is one that reads a text both ways."""
         if not isinstance(self.loaded.model, Encoder):
@@ -175,7 +180,7 @@ class ModelJobs:
                 early = bench.generation.get("early_stopping")
                 return (
                     yield from write(
-                        run.id, target, bench.tokenizer, begin, rendered, eos, sampling, early, command.capture, check
+                        run.id, target, bench.writer, begin, rendered, eos, sampling, early, command.capture, check
                     )
                 )  # fmt: skip
             context = Context.fresh(target, command.capture)
@@ -188,7 +193,7 @@ class ModelJobs:
             reason = yield from generate(
                 run.id,
                 context,
-                bench.tokenizer,
+                bench.writer,
                 prompt_ids,
                 answer_ids,
                 rendered,
@@ -239,13 +244,13 @@ class ModelJobs:
                     f"{bench.info.name} needs a source to score a text for.", "Give the text that its encoder reads."
                 )
             if prompt.ids is None and prompt.text is not None:
-                ids = bench.tokenizer.encode(prompt.text)
+                ids = bench.writer.encode(prompt.text)
                 if ids and ids[-1] not in bench.loaded.eos_ids:  # a target is one that ends, whoever adds the mark
                     ids += bench.loaded.eos_ids[:1]
                 prompt = replace(prompt, ids=tuple(ids))
         check = checker(lambda: run.cancelled)
         ids, model = self._opened(bench, prompt)
-        yield from (score_target if isinstance(model, Target) else score)(run.id, model, bench.tokenizer, ids, check)
+        yield from (score_target if isinstance(model, Target) else score)(run.id, model, bench.writer, ids, check)
         return None
 
     def _tokenize(self, command: Tokenize, run: Run) -> Job:
@@ -255,7 +260,7 @@ class ModelJobs:
         return None
 
     def _name_pieces(self, command: NamePieces, run: Run) -> Job:
-        tokenizer = self._require().tokenizer
+        tokenizer = self._require().tokenizer if command.source else self._require().writer
         yield Tokenized(run.id, command.ids, tuple(tokenizer.piece(i) for i in command.ids))
         return None
 
@@ -335,7 +340,7 @@ class ModelJobs:
         begin = [bench.loaded.start_id]
         if prompt.ids is not None:
             return [*begin, *prompt.ids], answer
-        ids = bench.tokenizer.encode((prompt.text or "") + more, special=False)
+        ids = bench.writer.encode((prompt.text or "") + more, special=False)
         first = Rules.read(bench.generation, ()).first
         if ids and first is not None and ids[0] != first:
             begin.append(first)

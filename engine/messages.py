@@ -283,9 +283,13 @@ class Tokenize(Command):
 
 @dataclass(frozen=True, slots=True)
 class NamePieces(Command):
-    """What tokens look like, whatever text they came from: a start token that no text holds, too. -> Tokenized."""
+    """What tokens look like, whatever text they came from: a start token that no text holds, too. -> Tokenized.
+
+    source: they are what an encoder-decoder reads, which may have another vocabulary than what it writes.
+    """
 
     ids: tuple[int, ...]
+    source: bool = False
 
 
 @dataclass(frozen=True, slots=True)

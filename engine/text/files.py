@@ -28,7 +28,7 @@ class Files:
     settings: dict[str, Any]
     template: str | None = None
     tokens: int | None = None
-    target: tokenizers.Tokenizer | None = None
+    target: Files | None = None
 
 
 def read_bytes(path: Path) -> bytes:

@@ -1,8 +1,8 @@
-"""Marian's tokenizer: the source's SentencePiece model cuts, vocab.json counts, for both languages together.
+"""Marian's tokenizer: a SentencePiece model cuts, vocab.json counts, mostly for both languages together.
 
 A piece that only the target's language has must never be cut from a source, and yet be shown when the model writes it:
-it bears a mark here that no text can hold. A piece of the source's model that vocab.json lacks is cut further instead
-of becoming unknown. Source: transformers' tokenization_marian.py.
+it bears a mark here that no text can hold. A piece of the source's model that vocab.json lacks is unknown: it gets an
+id beyond the vocabulary. Source: transformers' tokenization_marian.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ MARK = "\ue000"
 def marian(
     source: SentencePieceModel, ids: Mapping[str, Any], specials: Mapping[str, str], name: str
 ) -> tokenizers.Tokenizer:
-    """The tokenizer; specials: eos_token, unk_token, pad_token; name: what to call vocab.json by in messages."""
+    """The tokenizer, of whose ids those from len(ids) on are unknown to the model.
+
+    specials: eos_token, unk_token, pad_token; name: what to call vocab.json by in messages.
+    """
     if source.algorithm != UNIGRAM:
         raise UnsupportedModel(
             f"{name} belongs to a SentencePiece model that is not Unigram.", "Add the model's tokenizer.json."
@@ -40,6 +43,7 @@ def marian(
         else Piece(MARK + text, lowest)
         for text in (texts[id] for id in range(len(ids)))
     ]  # fmt: skip
+    pieces += [Piece(text, score) for text, score in scores.items() if text not in ids]
     backend = sentencepiece_unigram(pieces, ids[specials["unk_token"]], "always", source.squeeze, source.charsmap)
     steps = [backend.normalizer] if backend.normalizer else []
     backend.normalizer = normalizers.Sequence([normalizers.Replace(MARK, ""), *steps])

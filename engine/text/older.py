@@ -7,10 +7,12 @@ Each says less than a tokenizer.json: a SentencePiece model, vocab.json with mer
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 from tokenizers import AddedToken, normalizers
 
 from engine.errors import BadModelFiles, UnsupportedModel
@@ -57,7 +59,7 @@ def _byte_level(path: Path, settings: dict[str, Any], kind: str) -> Files:
         _name(settings, bos_token="__start__", eos_token="__end__", unk_token="__unk__", pad_token="__null__")
         specials = [settings[name] for name in ("bos_token", "eos_token", "unk_token", "pad_token")]
         backend = blenderbot_small(vocabulary, merges, specials, settings["unk_token"])
-        return Files(backend, settings, tokens=len(vocabulary))
+        return Files(backend, settings, tokens=_tokens(backend, vocabulary))
     prefix = settings.get("add_prefix_space", kind == "BlenderbotTokenizer") is True
     backend = byte_level_bpe(vocabulary, merges, (QWEN2,) if kind == "Qwen2Tokenizer" else None, prefix=prefix)
     if kind == "Qwen2Tokenizer":
@@ -92,17 +94,19 @@ def _word_pieces(path: Path, settings: dict[str, Any], kind: str) -> Files:
 
 def _marian(path: Path, settings: dict[str, Any], kind: str) -> Files:
     _require(path, kind, ("MarianTokenizer",))
-    if settings.get("separate_vocabs") is True:
-        raise UnsupportedModel(
-            f"{path.parent} has a vocabulary for each language, which cannot be read yet.",
-            "Add the model's tokenizer.json to the folder.",
-        )
     _name(settings, eos_token="</s>", unk_token="<unk>", pad_token="<pad>")
-    source = sentencepiece.read(read_bytes(path), f"{path.name} in {path.parent}")
     specials = {name: settings[name] for name in ("eos_token", "unk_token", "pad_token")}
-    return Files(
-        marian(source, read_json(path.with_name("vocab.json")), specials, f"vocab.json in {path.parent}"), settings
-    )
+    separate = settings.get("separate_vocabs") is True
+    texts = [("source.spm", "vocab.json"), *([("target.spm", "target_vocab.json")] if separate else [])]
+    sides: list[Files] = []
+    for pieces, names in texts:
+        if not (path.parent / names).is_file():
+            raise BadModelFiles(f"{names} is missing in {path.parent}.", AGAIN)
+        model = sentencepiece.read(read_bytes(path.parent / pieces), f"{pieces} in {path.parent}")
+        ids = read_json(path.parent / names)
+        backend = marian(model, ids, specials, f"{names} in {path.parent}")
+        sides.append(Files(backend, settings, tokens=_tokens(backend, ids)))
+    return replace(sides[0], target=sides[1]) if separate else sides[0]
 
 
 BUILDERS: dict[str, tuple[str, Builder]] = {
@@ -141,6 +145,11 @@ def builder(place: Path, settings: dict[str, Any]) -> tuple[str, Callable[[], Fi
             kind = str(settings.get("tokenizer_class") or CLASSES.get(model_type, usual)).removesuffix("Fast")
             return name, partial(build, place / name, settings, kind)
     return None
+
+
+def _tokens(backend: tokenizers.Tokenizer, ids: dict[str, Any]) -> int | None:
+    """How many ids the model has, where the tokenizer has more."""
+    return len(ids) if backend.get_vocab_size() > len(ids) else None
 
 
 def _require(path: Path, kind: str, known: tuple[str, ...]) -> None:

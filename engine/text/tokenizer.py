@@ -67,7 +67,7 @@ class Tokenizer:
         self.special_ids = frozenset(self._specials)
         self._tokens = files.tokens or 2**32
         self._unknown: int = backend.token_to_id(self.special_tokens.get("unk_token", "")) or 0
-        self.target = Tokenizer(Files(files.target, settings), name) if files.target else self
+        self.target: Tokenizer = Tokenizer(files.target, name) if files.target else self
         self.bos_id = self._id_of("bos_token")
         self.eos_id = self._id_of("eos_token")
         adds_none = backend.num_special_tokens_to_add(False) == 0
@@ -77,7 +77,8 @@ class Tokenizer:
         self._word_end = getattr(backend.model, "end_of_word_suffix", None)
         self._byte_level = "ByteLevel" in decoder
         self._byte_fallback = "ByteFallback" in decoder
-        self._anchor = backend.encode("a", add_special_tokens=False).ids[-1:]
+        likely = [*backend.encode("a", add_special_tokens=False).ids[-1:], *range(backend.get_vocab_size())]
+        self._anchor = next(([id] for id in likely if backend.decode([id])), [])
         self._pieces: dict[int, str] = {}
         self._plain: tokenizers.Tokenizer | None = None  # a copy that reads no special tokens, made when needed
 
@@ -96,6 +97,13 @@ class Tokenizer:
         """
         ids = self._known(self._backend.encode(_whole(text), add_special_tokens=special).ids)
         return [*self._before, *ids, *self._after] if special else ids
+
+    def encode_pair(self, text: str, pair: str) -> tuple[list[int], list[int]]:
+        """Ids of two texts as the post-processor joins them, and of which each id is, 0 or 1."""
+        found = self._backend.encode(_whole(text), _whole(pair))
+        before, after = self._before, self._after
+        segments = [*(0 for _ in before), *found.type_ids, *(found.type_ids[-1:] * len(after))]
+        return [*before, *self._known(found.ids), *after], segments
 
     def encode_with_offsets(
         self, text: str, literal: Iterable[Sequence[int]] = ()
