@@ -27,6 +27,7 @@ QMainWindow, QDialog { background: $window; }
 QLabel { background: transparent; }
 QLabel#caption, QLabel[role="caption"] { color: $muted; font-size: 12px; }
 QLabel#heading, QLabel[role="heading"] { color: $muted; font-size: 12px; font-weight: 600; }
+QLabel:disabled { color: $muted; }
 QLabel#title, QLabel[role="title"] { font-size: 18px; font-weight: 600; }
 QLabel[role="danger"] { color: $danger; }
 QLabel[role="name"] { font-weight: 600; }
@@ -53,6 +54,9 @@ QPushButton[kind="quiet"]:hover, QToolButton:hover { background: $raised; }
 QPushButton[kind="quiet"]:pressed, QToolButton:pressed, QToolButton:checked { background: $selection; }
 QPushButton[kind="quiet"]:focus, QToolButton:focus { border: 2px solid $accent; }
 QToolButton::menu-indicator { image: none; }
+QToolButton[role="fold"] { color: $muted; font-size: 12px; font-weight: 600; padding: 0; margin-left: -7px; }
+QToolButton[role="fold"]:hover { color: $text; }
+QToolButton[role="fold"]:checked { background: transparent; }
 
 QLineEdit, QPlainTextEdit, QTextEdit, QAbstractSpinBox, QComboBox {
     background: $surface; border: 1px solid $line; border-radius: 6px; padding: 3px 8px;

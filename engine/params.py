@@ -89,6 +89,11 @@ class Params:
         values = dataclasses.asdict(self)  # type: ignore[call-overload]
         return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 
+    @property
+    def resting(self) -> dict[str, str]:
+        """The knobs that do nothing as things stand, and why, a sentence each."""
+        return {}
+
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, checked like any other."""
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
@@ -156,7 +161,7 @@ class SamplingParams(Params):
         0.01,
         off=0.0,
         label="Dynamic range",
-        group="Shape",
+        group="More shape",
         help="Lets the temperature go this far down when the model is sure, and this far up when it is not.",
     )
     dynamic_exponent: float = param(
@@ -165,7 +170,7 @@ class SamplingParams(Params):
         5.0,
         0.1,
         label="Dynamic exponent",
-        group="Shape",
+        group="More shape",
         help="How the temperature follows the model's doubt within the dynamic range: above 1 it stays low longer.",
     )
     smoothing: float = param(
@@ -175,7 +180,7 @@ class SamplingParams(Params):
         0.05,
         off=0.0,
         label="Smoothing",
-        group="Shape",
+        group="More shape",
         help="Draws the likely tokens together and pushes the unlikely ones away, by the square of their distance.",
     )
     smoothing_curve: float = param(
@@ -184,7 +189,7 @@ class SamplingParams(Params):
         10.0,
         0.1,
         label="Smoothing curve",
-        group="Shape",
+        group="More shape",
         help="Above 1 smoothing turns from a parabola to a steeper curve, which cuts the unlikely tokens harder.",
     )
     top_k: int = param(
@@ -516,13 +521,13 @@ class SamplingParams(Params):
         bends = ("smoothing", "smoothing_curve", "dynamic_range", "dynamic_exponent")
         steers = ("mirostat_tau", "mirostat_eta", "adaptive_target", "adaptive_decay")
         if self.temperature == 0:
-            why = "Temperature 0 takes the best token, so this rests."
+            why = "Temperature 0 takes the best token, so what is grey rests."
             return dict.fromkeys((*CUTOFFS, *bends, "mirostat", *steers), why)
         if self.mirostat != "off":
-            why = "Mirostat cuts in its own way, so this rests."
+            why = "Mirostat cuts in its own way, so what is grey rests."
             return dict.fromkeys((*CUTOFFS, *bends[2:], *steers[2:]), why)
         if self.adaptive_target > 0:
-            why = "The adaptive target shapes the choice itself, so this rests."
+            why = "The adaptive target shapes the choice itself, so what is grey rests."
             return dict.fromkeys((knob for knob in CUTOFFS if knob not in ("top_n_sigma", "top_k", "min_p")), why)
         return {}
 

@@ -27,6 +27,15 @@ from app.widgets.stop_list import StopList
 from engine import ModelInfo, SamplingParams
 
 NAME, TITLE, ICON = "sampling", "Sampling", "sliders-horizontal"
+FOLDED = ("More shape", "More cutoffs", "Repetition", "Steering", "Beam search", "Speed")
+STOPS = (
+    "stop", "Stop strings", "stop string", "Stop at this text, \\n for a line break",
+    "The answer ends where one of these appears; it is not part of the answer.",
+)  # fmt: skip
+BREAKERS = (
+    "breaker", "DRY breakers", "DRY breaker", "A text that ends a run, \\n for a line break",
+    "DRY does not look across these, so that lists and names are not taken for repetitions.",
+)  # fmt: skip
 
 
 class Pane(QWidget):
@@ -37,14 +46,16 @@ class Pane(QWidget):
         self.setObjectName("pane")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._presets = state.presets
-        self.form = Form(state.presets.sampling, picture)
+        self.form = Form(state.presets.sampling, picture, folded=FOLDED)
         self.form.changed.connect(self._presets.set_sampling)
         self.form.reset.connect(self._presets.reset)
-        self.stops, self.order = StopList(), OrderList()
+        self.stops, self.breakers, self.order = StopList(*STOPS), StopList(*BREAKERS), OrderList()
         self.stops.changed.connect(lambda texts: self._change(stop=texts))
+        self.breakers.changed.connect(lambda texts: self._change(dry_breakers=texts))
         self.order.changed.connect(lambda order: self._change(order=order))
-        self.form.groups["Length"].addWidget(self.stops)
-        self.form.groups["Other"].addWidget(self.order)
+        self.form.sections["Length"].body.addWidget(self.stops)
+        self.form.sections["Repetition"].body.addWidget(self.breakers)
+        self.form.sections["Other"].body.addWidget(self.order)
         holder = QWidget()
         inner = QVBoxLayout(holder)
         inner.setContentsMargins(16, 8, 12, 16)
@@ -138,17 +149,13 @@ class Pane(QWidget):
         self.form.set_params(sampling)
         self.form.set_baseline(self._presets.baseline, self._presets.changed_from_preset)
         self.stops.set_texts(sampling.stop)
+        self.breakers.set_texts(sampling.dry_breakers)
         self.order.set_order(sampling.order)
         self.reset.setEnabled(self._presets.changed)
 
     def _show_model(self, info: ModelInfo | None) -> None:
         """Only an encoder-decoder searches with beams; a control that does nothing is not shown."""
-        group = self.form.groups["Beam search"]
-        for place in range(group.count()):
-            item = group.itemAt(place)
-            widget = item.widget() if item is not None else None
-            if widget is not None:
-                widget.setVisible(info is not None and info.kind == "encoder-decoder")
+        self.form.sections["Beam search"].setVisible(info is not None and info.kind == "encoder-decoder")
 
     def _tint(self, *_: object) -> None:
         for button, icon in ((self.reset, "undo-2"), (self.keep, "plus"), (self.remove, "trash-2")):

@@ -21,8 +21,11 @@ from engine import InvalidValue, ModelInfo, SamplingParams
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "presets"
 MODELS_OWN = "Model's own"
 KEPT = frozenset(
-    {"max_new_tokens", "penalty_window", "penalty_scope", "beams", "length_penalty", "speculation", "seed", "stop", "order"}
-)
+    {
+        "max_new_tokens", "penalty_window", "penalty_scope", "beams", "length_penalty", "speculation", "seed", "stop",
+        "order",
+    }
+)  # fmt: skip
 """Choosing a preset or Neutral leaves these as they are, unless the preset names them."""
 
 

@@ -6,12 +6,12 @@ knob (its picture) come from whoever builds the form.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from app import theme
 from app.widgets.named import quiet_button
@@ -93,6 +93,18 @@ class Row(QWidget):
         """What the preset says, and whether the value differs from it."""
         self.dot.show_changed(changed)
 
+    def set_resting(self, why: str) -> None:
+        """Whether another setting takes this one's place: why, or ""."""
+        self.setEnabled(not why)
+        self.setToolTip(why)
+        self.setAccessibleDescription(why)
+
+    @property
+    def on(self) -> bool:
+        """Whether the knob does something: it has a neutral value and stands elsewhere."""
+        off = "off" if "off" in self.knob.choices else self.knob.off
+        return off is not None and self.value != off and self.isEnabled()
+
     def _tint(self, *_: object) -> None:
         self.help.setIcon(theme.icon("circle-help", 16, "muted"))
 
@@ -166,31 +178,98 @@ def make_row(knob: Param, picture: Picture | None = None) -> Row:
     return (ChoiceRow if knob.choices else NumberRow)(knob, picture)
 
 
+class Section(QWidget):
+    """The rows of one group under its heading. A folded one shows the heading alone, and how many of its knobs do
+    something, so that nothing acts unseen."""
+
+    def __init__(self, title: str, folds: bool) -> None:
+        super().__init__()
+        self.rows: list[Row] = []
+        self.heading: QLabel | QToolButton | None = None
+        self._title = title
+        self._holder = QWidget()
+        self.body = QVBoxLayout(self._holder)
+        self.body.setContentsMargins(0, 0, 0, 0)
+        self.body.setSpacing(4)
+        self._why = QLabel(wordWrap=True)
+        self._why.setProperty("role", "caption")
+        self._why.hide()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        if folds:
+            self.heading = QToolButton()
+            self.heading.setObjectName(f"fold-{title}")
+            self.heading.setProperty("role", "fold")
+            self.heading.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+            self.heading.setCheckable(True)
+            self.heading.toggled.connect(lambda _: self.refresh())
+            self._holder.hide()
+            theme.theme_changed.connect(lambda *_: self.refresh())
+        elif title:
+            self.heading = QLabel(title)
+            self.heading.setProperty("role", "heading")
+        for widget in (self.heading, self._why, self._holder):
+            if widget is not None:
+                column.addWidget(widget)
+        self.refresh()
+
+    def show_resting(self, resting: dict[str, str]) -> None:
+        """Which knobs do nothing now, and why."""
+        for row in self.rows:
+            row.set_resting(resting.get(row.knob.name, ""))
+        self._why.setText(" ".join(dict.fromkeys(row.toolTip() for row in self.rows if row.toolTip())))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Bring heading and fold to where they belong."""
+        if isinstance(self.heading, QToolButton):
+            opened = self.heading.isChecked()
+            self._holder.setVisible(opened)
+            on = sum(row.on for row in self.rows)
+            self.heading.setText(f"{self._title} · {on} on" if on else self._title)
+            self.heading.setIcon(theme.icon("chevron-down" if opened else "chevron-right", 16, "muted"))
+            self.heading.setAccessibleName(f"{self._title}, {'shown' if opened else 'folded'}, {on} on")
+            self._why.setVisible(opened and bool(self._why.text()))
+        else:
+            self._why.setVisible(bool(self._why.text()))
+
+
 class Form(QWidget):
     """Rows of a Params class under the headings of their groups. changed: the whole params, one field new.
 
-    reset: the name of a knob that goes back to the preset.
+    reset: the name of a knob that goes back to the preset. folded: groups that begin folded.
     """
 
     changed = Signal(object)
     reset = Signal(str)
 
-    def __init__(self, params: Params, picture: Picture | None = None, headings: bool = True) -> None:
+    def __init__(
+        self,
+        params: Params,
+        picture: Picture | None = None,
+        headings: bool = True,
+        folded: Collection[str] = (),
+    ) -> None:
         super().__init__()
         self._params = params
         self.rows: dict[str, Row] = {}
-        self.groups: dict[str, QVBoxLayout] = {}
+        self.sections: dict[str, Section] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(12)
         for knob in type(params).table():
-            if knob.group not in self.groups:
-                self.groups[knob.group] = self._add_group(column, knob.group if headings else "")
+            if knob.group not in self.sections:
+                section = Section(knob.group if headings else "", knob.group in folded)
+                self.sections[knob.group] = section
+                column.addWidget(section)
             row = self.rows[knob.name] = make_row(knob, picture)
             row.changed.connect(lambda value, name=knob.name: self._choose(name, value))
             row.reset.connect(lambda name=knob.name: self.reset.emit(name))
-            self.groups[knob.group].addWidget(row)
+            self.sections[knob.group].body.addWidget(row)
+            self.sections[knob.group].rows.append(row)
             row.set_value(getattr(params, knob.name))
+        self._show_resting()
 
     @property
     def params(self) -> Params:
@@ -202,6 +281,7 @@ class Form(QWidget):
         for name, row in self.rows.items():
             if row.value != getattr(params, name):
                 row.set_value(getattr(params, name))
+        self._show_resting()
 
     def set_baseline(self, params: Params, changed: Callable[[str], bool]) -> None:
         """What the preset says, and which fields differ from it."""
@@ -210,18 +290,13 @@ class Form(QWidget):
 
     def _choose(self, name: str, value: Any) -> None:
         self._params = self._params.replace(**{name: value})
+        self._show_resting()
         self.changed.emit(self._params)
 
-    @staticmethod
-    def _add_group(column: QVBoxLayout, title: str) -> QVBoxLayout:
-        group = QVBoxLayout()
-        group.setSpacing(4)
-        if title:
-            heading = QLabel(title)
-            heading.setProperty("role", "heading")
-            group.addWidget(heading)
-        column.addLayout(group)
-        return group
+    def _show_resting(self) -> None:
+        resting = self._params.resting
+        for section in self.sections.values():
+            section.show_resting(resting)
 
 
 class Popover(QFrame):

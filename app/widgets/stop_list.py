@@ -1,4 +1,4 @@
-"""A short list of texts that can be added to and removed from: the strings at which an answer stops."""
+"""A short list of texts that can be added to and removed from, such as the strings at which an answer stops."""
 
 from __future__ import annotations
 
@@ -26,21 +26,22 @@ def typed(text: str) -> str:
 
 
 class StopList(QWidget):
-    """changed: the whole list, as a tuple."""
+    """changed: the whole list, as a tuple. one: what a single text of it is called."""
 
     changed = Signal(object)
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, heading: str, one: str, hint: str, help: str) -> None:
         super().__init__()
+        self._name, self._one = name, one
         self._texts: tuple[str, ...] = ()
-        self.entry = named(QLineEdit(), "stopEntry", "Add a stop string")
-        self.entry.setPlaceholderText("Stop at this text, \\n for a line break")
+        self.entry = named(QLineEdit(), f"{name}Entry", f"Add a {one}")
+        self.entry.setPlaceholderText(hint)
         self.entry.returnPressed.connect(self._add)
         self._rows = QVBoxLayout()
         self._rows.setSpacing(2)
         self.removers: list[QToolButton] = []
-        title = QLabel("Stop strings")
-        title.setToolTip("The answer ends where one of these appears; it is not part of the answer.")
+        title = QLabel(heading)
+        title.setToolTip(help)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.setSpacing(4)
@@ -69,7 +70,7 @@ class StopList(QWidget):
         # It may break after any character: a long one must not make the whole dock wide.
         words = QLabel("\N{ZERO WIDTH SPACE}".join(shown(text)), textFormat=Qt.TextFormat.PlainText, wordWrap=True)
         words.setFont(theme.font(mono=True))
-        remove = quiet_button("stopRemove", f"Remove the stop string {shown(text)}", 24)
+        remove = quiet_button(f"{self._name}Remove", f"Remove the {self._one} {shown(text)}", 24)
         remove.clicked.connect(lambda: self._set(tuple(t for t in self._texts if t != text)))
         self.removers.append(remove)
         line = QHBoxLayout(row)

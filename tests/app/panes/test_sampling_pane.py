@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QToolButton
 from pytestqt.qtbot import QtBot
 
 from app.panes.sampling import Pane
@@ -112,3 +113,27 @@ def test_long_names_and_stop_strings_do_not_make_the_pane_wide(pane: Pane, state
     right = pane.body.viewport().width()
     for button in (pane.stops.removers[0], row(pane, "seed").help, pane.order.movers[0][0]):
         assert button.mapTo(pane, button.rect().topRight()).x() < right
+
+
+def test_what_rests_is_grey_and_its_section_says_why(pane: Pane, state: State) -> None:
+    state.presets.set_sampling(SamplingParams(mirostat="v2"))
+    assert not row(pane, "top_p").isEnabled() and row(pane, "temperature").isEnabled()
+    assert "Mirostat" in row(pane, "top_p").accessibleDescription()
+    state.presets.set_sampling(SamplingParams())
+    assert row(pane, "top_p").isEnabled() and row(pane, "top_p").accessibleDescription() == ""
+
+
+def test_a_folded_section_says_how_many_of_its_knobs_act(pane: Pane, state: State) -> None:
+    section = pane.form.sections["Repetition"]
+    assert isinstance(section.heading, QToolButton)
+    assert section.heading.text() == "Repetition" and not row(pane, "dry_multiplier").isVisible()
+    state.presets.set_sampling(SamplingParams(dry_multiplier=0.8, presence_penalty=0.5))
+    assert section.heading.text() == "Repetition · 2 on"
+    section.heading.click()
+    assert row(pane, "dry_multiplier").isVisible()
+
+
+def test_breakers_are_a_list_of_their_own(pane: Pane, state: State) -> None:
+    pane.breakers.entry.setText("—")
+    pane.breakers.entry.returnPressed.emit()
+    assert state.presets.sampling.dry_breakers[-1] == "—" and state.presets.sampling.stop == ()
