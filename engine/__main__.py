@@ -184,7 +184,7 @@ def fill(arguments: argparse.Namespace) -> int:
 
 
 def classify(arguments: argparse.Namespace) -> int:
-    classified = _ask(arguments, Classify(_text(arguments)), Classified)
+    classified = _ask(arguments, Classify(_text(arguments), arguments.pair), Classified)
     if arguments.json:
         _print_json(labels=[{"label": label, "probability": value} for label, value in classified.labels])
     else:
@@ -254,6 +254,8 @@ def chat(arguments: argparse.Namespace) -> int:
     history: list[Message] = [Message("system", arguments.system)] if arguments.system else []
     with Client() as client:
         info = load_model(client, arguments)
+        if info.kind == "encoder":
+            raise EngineError(f"{info.name} does not talk. {info.note}", "Choose a model that writes text.")
         sampling = sampling_from(arguments, info)
         print(f"{info.name} · {info.device} {info.precision}. {info.note} Ctrl+D ends the chat.".replace("  ", " "))
         while True:
@@ -377,6 +379,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add(classify, "The labels of a text, by a sequence-classification head.", runs=True)
     sub.add_argument("--text", metavar="TEXT", required=True)
+    sub.add_argument("--text-pair", dest="pair", metavar="TEXT", help="the second text, where two are compared")
 
     sub = add(embed, "Texts as vectors, and how similar they are.", runs=True)
     sub.add_argument("--text", dest="texts", metavar="TEXT", action="append", required=True, help="repeatable")

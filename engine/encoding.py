@@ -56,10 +56,22 @@ def fill(
 
 
 @torch.inference_mode()
-def classify(run: int, model: Encoder, tokenizer: Tokenizer, text: str, check: Callable[[], None]) -> Classified:
-    """The probability of every label; where they do not exclude each other, each has its own."""
+def classify(
+    run: int,
+    model: Encoder,
+    tokenizer: Tokenizer,
+    text: str,
+    check: Callable[[], None],
+    pair: str | None = None,
+) -> Classified:
+    """The probability of every label; where they do not exclude each other, each has its own.
+
+    pair: the second of two texts, where the model was made to compare them.
+    """
     _require(model, "classify", "name a text's class")
-    states = model(_row(tokenizer.encode(text), model), check=check)
+    ids, segments = (tokenizer.encode(text), None) if pair is None else tokenizer.encode_pair(text, pair)
+    row = _row(ids, model)
+    states = model(row, check=check, segments=None if segments is None else torch.tensor([segments]).to(row.device))
     logits = model.classify(states, None)[0].float()
     values = logits.softmax(-1) if model.config.exclusive else logits.sigmoid()
     named = sorted(zip(model.config.labels, values.tolist()), key=lambda pair: -pair[1])

@@ -278,7 +278,8 @@ class ModelJobs:
 
     def _classify(self, command: Classify, run: Run) -> Job:
         bench = self._require()
-        yield classify(run.id, bench.encoder, bench.tokenizer, command.text, checker(lambda: run.cancelled))
+        check = checker(lambda: run.cancelled)
+        yield classify(run.id, bench.encoder, bench.tokenizer, command.text, check, command.pair)
         return None
 
     def _embed(self, command: Embed, run: Run) -> Job:

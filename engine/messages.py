@@ -313,9 +313,10 @@ class Fill(Command):
 
 @dataclass(frozen=True, slots=True)
 class Classify(Command):
-    """The labels of a sequence-classification head. -> Classified."""
+    """The labels of a sequence-classification head. pair: the second text of two that are compared. -> Classified."""
 
     text: str
+    pair: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
