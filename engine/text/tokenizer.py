@@ -105,13 +105,6 @@ class Tokenizer:
         segments = [*(0 for _ in before), *found.type_ids, *(found.type_ids[-1:] * len(after))]
         return [*before, *self._known(found.ids), *after], segments
 
-    def encode_pair(self, text: str, pair: str) -> tuple[list[int], list[int]]:
-        """Ids of two texts as the post-processor joins them, and of which each id is, 0 or 1."""
-        found = self._backend.encode(_whole(text), _whole(pair))
-        before, after = self._before, self._after
-        segments = [*(0 for _ in before), *found.type_ids, *(found.type_ids[-1:] * len(after))]
-        return [*before, *self._known(found.ids), *after], segments
-
     def encode_with_offsets(
         self, text: str, literal: Iterable[Sequence[int]] = ()
     ) -> tuple[list[int], list[tuple[int, int]]]:
