@@ -6,6 +6,7 @@ Source: llama.cpp's convert_hf_to_gguf.py.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,9 @@ def _describe(writer: GGUFWriter, config: Any) -> None:
         writer.add_relative_attn_buckets_count(config.relative_attention_num_buckets)
         writer.add_layer_norm_rms_eps(config.layer_norm_epsilon)
         writer.add_decoder_start_token_id(config.decoder_start_token_id)
+    if config.model_type == "bert":
+        writer.add_token_type_count(config.type_vocab_size)
+        writer.add_causal_attention(False)
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     values = config.to_dict()
     writer.add_embedding_length(config.hidden_size)
@@ -144,7 +148,11 @@ def _describe(writer: GGUFWriter, config: Any) -> None:
     if rope.get("rope_type") == "yarn":
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
     if config.model_type == "phi3":
-        writer.add_rope_scaling_orig_ctx_len(config.original_max_position_embeddings)
+        first = config.original_max_position_embeddings
+        writer.add_rope_scaling_orig_ctx_len(first)
+        if rope.get("rope_type") == "longrope":
+            stretch = config.max_position_embeddings / first
+            writer.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(stretch) / math.log(first)))
     for key, add in (
         ("sliding_window", writer.add_sliding_window),
         ("attn_logit_softcapping", writer.add_attn_logit_softcapping),
