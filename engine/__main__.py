@@ -34,6 +34,7 @@ from engine.messages import (
     Generate,
     Generated,
     Load,
+    LoadDraft,
     Loaded,
     Message,
     ModelInfo,
@@ -98,6 +99,8 @@ def load_model(client: Client, arguments: argparse.Namespace) -> ModelInfo:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     if info is None:
         raise EngineError("Loading was cancelled.")
+    if getattr(arguments, "draft", None):
+        list(client.run(LoadDraft(arguments.draft)))
     return info
 
 
@@ -350,6 +353,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add_sampling(sub: argparse.ArgumentParser) -> None:
         add_flags(sub, SamplingParams)
+        sub.add_argument("--draft", metavar="MODEL", help="a smaller model of the same tokenizer that drafts for it")
         sub.add_argument("--stop", action="append", metavar="TEXT", help="End where this text appears; repeatable.")
 
     sub = add(generate, "Continue a text.", runs=True)

@@ -33,11 +33,13 @@ from engine.messages import (
     Attend,
     Classify,
     Command,
+    DraftLoaded,
     Embed,
     Event,
     Fill,
     Generate,
     Load,
+    LoadDraft,
     Loaded,
     Message,
     ModelInfo,
@@ -112,6 +114,7 @@ class ModelJobs:
         self._settings: dict[int, Settings] = {}
         self._jobs: dict[type[Command], Callable[[Any, Run], Job]] = {
             Load: self._load,
+            LoadDraft: self._load_draft,
             Unload: self._unload,
             Generate: self._generate,
             Retune: self._retune,
@@ -130,7 +133,7 @@ class ModelJobs:
         return self._jobs[type(command)](command, run)
 
     def alone(self, command: Command) -> bool:
-        return isinstance(command, Load | Unload)
+        return isinstance(command, Load | LoadDraft | Unload)
 
     def at_once(self, command: Command) -> bool:
         return isinstance(command, Retune)
@@ -142,14 +145,7 @@ class ModelJobs:
 
     def _load(self, command: Load, run: Run) -> Job:
         tokenizer = Tokenizer.load(command.path)
-        phases = load(command.path, command.params, lambda: run.cancelled)
-        try:
-            while True:
-                yield Progress(run.id, *next(phases))
-        except StopIteration as end:
-            loaded: LoadedModel = end.value
-        finally:
-            phases.close()
+        loaded = yield from _loading(command, run)
         template, note = _template(tokenizer, loaded.kind)
         generation = _generation(loaded)
         info = _info(loaded, generation, template is not None or _joins_turns(loaded), note)
@@ -157,6 +153,28 @@ class ModelJobs:
         speculation = Speculation(loaded.model) if isinstance(loaded.model, Decoder) else None
         self._bench = Workbench(loaded, generation, tokenizer, template, info, speculation)
         yield Loaded(run.id, self._bench.info)
+        return None
+
+    def _load_draft(self, command: LoadDraft, run: Run) -> Job:
+        bench = self._require()
+        if bench.speculation is None:
+            raise bench.cannot("Only a model that writes text can be drafted for.")
+        if not command.path:
+            bench.speculation.use(None)
+            yield DraftLoaded(run.id, "")
+            return None
+        tokenizer = Tokenizer.load(command.path)
+        if not _alike(tokenizer, bench.tokenizer):
+            raise EngineError(
+                f"{tokenizer.name} has another tokenizer than {bench.info.name}, so it cannot draft for it.",
+                "Choose a smaller model of the same family.",
+            )
+        params = command.params.replace(device=bench.loaded.device, threads=bench.loaded.threads)
+        draft = yield from _loading(replace(command, params=params), run)
+        if not isinstance(draft.model, Decoder):
+            raise EngineError(f"{draft.name} is {KINDS[draft.kind]}", "Choose a model that writes text.")
+        bench.speculation.use(draft.model)
+        yield DraftLoaded(run.id, draft.name, draft.bytes_in_memory)
         return None
 
     def _unload(self, command: Unload, run: Run) -> Job:
@@ -352,6 +370,24 @@ class ModelJobs:
             self._bench.template.close()
         self._bench = None
         self._contexts.clear()
+
+
+def _loading(command: Load | LoadDraft, run: Run) -> Generator[Event, None, LoadedModel]:
+    """Load the command's model; yields Progress."""
+    phases = load(command.path, command.params, lambda: run.cancelled)
+    try:
+        while True:
+            yield Progress(run.id, *next(phases))
+    except StopIteration as end:
+        loaded: LoadedModel = end.value
+        return loaded
+    finally:
+        phases.close()
+
+
+def _alike(a: Tokenizer, b: Tokenizer) -> bool:
+    """Whether two tokenizers name the same ids the same; one may have more of them."""
+    return all(a.token(id) == b.token(id) for id in range(min(a.vocabulary_size, b.vocabulary_size)))
 
 
 def _events_of(events: Generator[Event, None, Any]) -> Job:

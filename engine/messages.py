@@ -236,6 +236,17 @@ class Load(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class LoadDraft(Command):
+    """Load a small model of the same tokenizer beside the loaded one, to draft for it; "" puts it down.
+
+    It runs on the same device. -> Progress, DraftLoaded.
+    """
+
+    path: str
+    params: LoadParams = LoadParams()
+
+
+@dataclass(frozen=True, slots=True)
 class Unload(Command):
     """Give the model's memory back. -> Unloaded."""
 
@@ -450,6 +461,14 @@ class Progress(Event):
 @dataclass(frozen=True, slots=True)
 class Loaded(Event):
     info: ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
+class DraftLoaded(Event):
+    """name: the model that drafts now, "" for none."""
+
+    name: str
+    bytes_in_memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,9 @@ from engine.params import CaptureParams
 LONGEST = 15
 """Tokens drafted at most: with the one that was drawn they are 16 rows."""
 
+CHUNK = 512
+"""Rows that a draft model reads of a prompt in one pass."""
+
 SHORTEST_MATCH, LONGEST_MATCH = 3, 16
 """How many of the last tokens must have stood together before, and how many are compared."""
 
@@ -103,8 +106,6 @@ class DraftModel:
     step: what a pass of it costs, in passes of the model that it drafts for.
     """
 
-    CHUNK = 512
-
     def __init__(self, model: Decoder, vocabulary: int) -> None:
         self.step = 1.0
         self._vocabulary = vocabulary
@@ -116,15 +117,17 @@ class DraftModel:
 
     def look(self, ids: Sequence[int]) -> int:
         model = self._context.model
-        known = len(ids) + LONGEST <= model.config.context and ids[-1] < model.config.vocabulary
-        return 1 if known and not model.is_far(len(ids) + LONGEST) else 0
+        ahead = len(ids) + LONGEST
+        return 1 if ahead <= model.config.context and model.is_far(ahead) == model.is_far(len(ids)) else 0
 
     def draft(self, ids: Sequence[int], count: int, choose: Choose, check: Check) -> list[int]:
         context, drafted = self._context, list[int]()
         rest = list(ids[context.keep(ids) :])
+        if max(rest) >= context.model.config.vocabulary:
+            return []
         while len(drafted) < count:
-            for start in range(0, len(rest), self.CHUNK):
-                logits = context.feed(rest[start : start + self.CHUNK], check)
+            for start in range(0, len(rest), CHUNK):
+                logits = context.feed(rest[start : start + CHUNK], check)
             rest = [choose(self._fitted(logits), drafted)]
             drafted += rest
         return drafted
