@@ -27,13 +27,16 @@ from engine.text.tokenizer import Tokenizer
 MASK = "[MASK]"
 """What a mask may always be written as."""
 
+USES = {"fill": "fill masks", "classify": "name a text's class", "embed": "turn texts into vectors"}
+"""What a checkpoint was trained for, in words."""
+
 
 @torch.inference_mode()
 def fill(
     run: int, model: Encoder, tokenizer: Tokenizer, text: str, candidates: int, check: Callable[[], None]
 ) -> Filled:
     """The likeliest tokens for every mask of a text; InvalidValue where there is none, or the model cannot fill any."""
-    _require(model, "fill", "fill masks")
+    _require(model, "fill")
     mask = tokenizer.special_tokens.get("mask_token", MASK)
     found = tokenizer.encode(mask, special=False)
     if len(found) != 1:
@@ -68,7 +71,7 @@ def classify(
 
     pair: the second of two texts, where the model was made to compare them.
     """
-    _require(model, "classify", "name a text's class")
+    _require(model, "classify")
     ids, segments = (tokenizer.encode(text), None) if pair is None else tokenizer.encode_pair(text, pair)
     row = _row(ids, model)
     states = model(row, check=check, segments=None if segments is None else torch.tensor([segments]).to(row.device))
@@ -217,10 +220,11 @@ def _word(word: str, tokenizer: Tokenizer, rows: int) -> list[int]:
     return ids
 
 
-def _require(model: Encoder, use: str, words: str) -> None:
+def _require(model: Encoder, use: str) -> None:
     if model.config.use != use:
         raise InvalidValue(
-            f"This model has no head to {words}: it was made to {model.config.use}.", f"Choose one that can {words}."
+            f"This model cannot {USES[use]}: it was made to {USES[model.config.use]}.",
+            f"Choose one that can {USES[use]}.",
         )
 
 

@@ -1,7 +1,8 @@
 """The Attention pane: where the model looked while it wrote the token in focus, in every head and in one head large.
 
-A token was written by the row before it: that is the row in focus. What a stored answer looked at is captured by
-reading it again, at once where that is cheap, else when asked.
+A token was written by the row before it: that is the row in focus. Of a source, which is read at once, it is the row of
+a token itself. What a stored answer looked at is captured by reading it again, at once where that is cheap, else when
+asked.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 from PySide6.QtCore import QSize, Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
+    QComboBox,
     QGridLayout,
     QHBoxLayout,
     QHeaderView,
@@ -28,7 +30,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.state import State
-from app.state.attention import MEAN
+from app.state.attention import DECODER, MEAN, Part, Weights
 from app.widgets.head_grid import HeadArea, HeadGrid
 from app.widgets.heatmap import ROOM, Heatmap
 from app.widgets.named import named, quiet_button, toggle_button
@@ -40,6 +42,7 @@ NAME, TITLE, ICON = "attention", "Attention", "grid-3x3"
 REPAINT = 66  # milliseconds between two drawings while an answer streams; longer where one takes long
 CHEAP = 2e10  # parameters x tokens that are read again without asking: about a second on two cores
 EMPTY = "Where the model looks appears here while it writes. Send a message to see it."
+NO_TEXT = "Where the model looks appears here. Fill a mask or classify a text in the Playground to see it."
 HEAD = ("position", "token", "weight")
 GAP = 8  # pixels between the parts of the body
 BESIDE = ((0, 0, 1, 1), (0, 1, 1, 1), (1, 0, 1, 2))  # row, column and spans of the heads, the large map and the notes
@@ -56,6 +59,7 @@ class Pane(QWidget):
         self._captures = state.captures
         self._workspace = state.workspace
         self._tried: tuple[str, int] | None = None
+        self._part = DECODER
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REPAINT)
@@ -68,13 +72,13 @@ class Pane(QWidget):
         column.addWidget(self._make_body(), 1)
         column.addWidget(self._make_reader())
         column.addLayout(self._make_scrub())
-        empty = QLabel(EMPTY)
-        empty.setWordWrap(True)
-        empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        empty.setProperty("role", "caption")
-        empty.setContentsMargins(24, 24, 24, 24)
+        self._empty = QLabel(EMPTY)
+        self._empty.setWordWrap(True)
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._empty.setProperty("role", "caption")
+        self._empty.setContentsMargins(24, 24, 24, 24)
         self._pages = QStackedWidget()
-        self._pages.addWidget(empty)
+        self._pages.addWidget(self._empty)
         self._pages.addWidget(full)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -93,6 +97,8 @@ class Pane(QWidget):
     def _make_head(self) -> QHBoxLayout:
         self.title = named(QLabel(), "headTitle")
         self.title.setProperty("role", "name")
+        self.parts = named(QComboBox(), "attentionPart", "Which attention")
+        self.parts.currentIndexChanged.connect(self._on_part)
         self.mean = toggle_button("attentionMean", "Mean")
         self.mean.setToolTip("The mean over all heads of this layer")
         self.mean.toggled.connect(self.refresh)
@@ -104,7 +110,7 @@ class Pane(QWidget):
         line = QHBoxLayout()
         line.setSpacing(2)
         line.addWidget(self.title, 1)
-        for widget in (self.mean, self.as_table, self.copy):
+        for widget in (self.parts, self.mean, self.as_table, self.copy):
             line.addWidget(widget)
         return line
 
@@ -201,65 +207,89 @@ class Pane(QWidget):
     # --- drawing ------------------------------------------------------------------------------------------------------
 
     @property
-    def _layer(self) -> str:
-        return f"layers.{self.grid.choice[0]}.self"
-
-    @property
     def _head(self) -> int:
         return MEAN if self.mean.isChecked() else self.grid.choice[1]
 
     @property
     def _row(self) -> int:
-        """The position whose row wrote the token in focus."""
-        record = self._captures.record
-        return record.position - 1 if record is not None else -1
+        """The row in focus; -1 for none."""
+        return self._captures.row_of(self._part)
+
+    def _weights(self) -> Weights | None:
+        """The row in focus of the head that is shown large."""
+        return self._captures.row(self._part, self.grid.choice[0], self._head, self._row)
 
     def refresh(self, *_: object) -> None:
         """Draw everything now."""
         self._timer.stop()
         begun = time.perf_counter()
-        info, record = self._workspace.info, self._captures.record
-        self._pages.setCurrentIndex(0 if record is None or info is None else 1)
-        if record is None or info is None:
+        info, record, focused = self._workspace.info, self._captures.record, self._captures.focused
+        reads = info is not None and info.kind == "encoder"
+        shown = focused is not None and (record is None) == reads
+        self._empty.setText(NO_TEXT if reads else EMPTY)
+        self._pages.setCurrentIndex(1 if info is not None and shown else 0)
+        if info is None or not shown:
             return
-        self.grid.set_shape(info.layers, info.heads)
-        thumbnails = self._captures.thumbnails()
+        self._show_parts(self._captures.parts)
+        self.grid.set_shape(*self._captures.shape(self._part))
+        thumbnails = self._captures.thumbnails(self._part)
         self.grid.set_maps(None if thumbnails is None else thumbnails.cells)
         layer, head = self.grid.choice
         self.title.setText(f"Layer {layer} · mean" if self.mean.isChecked() else f"Layer {layer} · head {head}")
-        tokens = self._captures.tokens()[:-1]  # the newest was not read yet: it has no row and nothing looks at it
-        values, first = self._captures.map(self._layer, self._head)
-        self.map.set_map(values, first, tokens, self._row if tokens else -1)
+        tokens = self._captures.tokens(self._part.looks)
+        if self._part.looks == "target":
+            tokens = tokens[:-1]  # the newest was not read yet: it has no row and nothing looks at it
+        values, first = self._captures.map(self._part, layer, self._head)
+        seen = None if self._part.causal else self._captures.tokens(self._part.seen)
+        self.map.set_map(values, first, tokens, self._row if tokens else -1, seen)
         self._arrange()
         self._show_scrub()
         self._show_readout()
         self._show_reader()
         if self.as_table.isChecked():
-            self._fill_table(tokens)
+            self._fill_table()
         self._timer.setInterval(max(REPAINT, round((time.perf_counter() - begun) * 10_000)))
+
+    def _show_parts(self, parts: tuple[Part, ...]) -> None:
+        """Offer the kinds of attention that the model has, if there is a choice."""
+        if [self.parts.itemData(index) for index in range(self.parts.count())] != list(parts):
+            self.parts.blockSignals(True)
+            self.parts.clear()
+            for index, part in enumerate(parts):
+                self.parts.addItem(part.title, part)
+                self.parts.setItemData(index, part.hint, Qt.ItemDataRole.ToolTipRole)
+            self.parts.blockSignals(False)
+            self._part = parts[0]
+        self.parts.setToolTip(self._part.hint)
+        self.parts.setVisible(len(parts) > 1)
 
     def _show_scrub(self) -> None:
         focused = self._captures.focused
         assert focused is not None
-        count = len(self._captures.records(focused[0]))
+        source = self._part.looks == "source"
+        count = len(self._captures.source_ids if source else self._captures.records(focused[0]))
+        place = self._captures.source_row if source else focused[1]
         self.scrub.blockSignals(True)
         self.scrub.setRange(0, max(0, count - 1))
-        self.scrub.setValue(focused[1])
+        self.scrub.setValue(place)
         self.scrub.blockSignals(False)
+        self.scrub.setAccessibleName("Token of the source" if source else "Token of the answer")
         self.scrub.update()
-        self._place.setText(f"token {focused[1] + 1} of {count}")
+        self._place.setText(f"token {place + 1} of {count}" if count else "")
 
     def _show_readout(self) -> None:
         self.readout.setText(self.map.readout() or self._most())
 
     def _most(self) -> str:
         """Where the row in focus looked most, in words."""
-        record = self._captures.record
-        row = self._captures.row(self._layer, self._head, self._row)
-        tokens = self._captures.tokens()
-        if record is None or row is None or len(row) > len(tokens):
+        record, row, tokens = self._captures.record, self._weights(), self._captures.tokens(self._part.seen)
+        if row is None or len(row) > len(tokens):
             return ""
-        begun = f"While writing {visible(piece_of(record), 16)} it looked at"
+        if self._part.looks == "source":
+            begun = f"{visible(tokens[self._row], 16)} looks at"
+        elif record is not None:
+            place = "" if self._part.causal else " in the source"
+            begun = f"While writing {visible(piece_of(record), 16)} it looked{place} at"
         best = np.argsort(row)[::-1]
         if self._beside:
             return f"{begun} " + ", ".join(f"{visible(tokens[i], 12)} {row[i]:.2f}" for i in best[:4])
@@ -268,7 +298,7 @@ class Pane(QWidget):
 
     def _show_reader(self) -> None:
         rereading, captures = self._captures.rereading, self._captures
-        missing = captures.row(self._layer, self._head, self._row) is None
+        missing = self._weights() is None
         if missing and not captures.live and not rereading.running:
             self._read_if_cheap()
         progress = rereading.progress
@@ -284,19 +314,19 @@ class Pane(QWidget):
     def _read_if_cheap(self) -> None:
         """Capture a stored answer's attention without being asked, once, where it takes a moment."""
         info, focused = self._workspace.info, self._captures.focused
-        if info is None or focused is None or not self.isVisible() or not self._row >= 0:
+        if info is None or focused is None or not self.isVisible():
             return
         this = (focused[0], len(self._captures.records(focused[0])))
-        if this != self._tried and info.parameters * (self._row + 1) <= CHEAP:
+        tokens = len(self._captures.source_ids) + max(0, self._captures.row_of(DECODER) + 1)
+        if this != self._tried and info.parameters * tokens <= CHEAP:
             self._tried = this
             self._captures.reread()
 
     def _row_lines(self) -> list[tuple[str, str, str]]:
-        row = self._captures.row(self._layer, self._head, self._row)
-        tokens = self._captures.tokens()
+        row, tokens = self._weights(), self._captures.tokens(self._part.seen)
         return [] if row is None else [(str(i), tokens[i], f"{w:.4f}") for i, w in enumerate(row) if i < len(tokens)]
 
-    def _fill_table(self, tokens: list[str]) -> None:
+    def _fill_table(self) -> None:
         lines = self._row_lines()
         self.table.setRowCount(len(lines))
         for row, (position, token, weight) in enumerate(lines):
@@ -338,16 +368,25 @@ class Pane(QWidget):
         self._tried = None
         self.refresh()
 
+    def _on_part(self, index: int) -> None:
+        self._part = self.parts.itemData(index)
+        self._tried = None
+        self.refresh()
+
     def _on_row(self, position: int) -> None:
-        """A row was clicked: look at the token that it wrote."""
-        if self._captures.focused is not None:
+        """A row was clicked: look at the token that it wrote, or at the one that it is."""
+        if self._part.looks == "source":
+            self._captures.focus_source(position)
+        elif self._captures.focused is not None:
             message = self._captures.focused[0]
             for index, record in enumerate(self._captures.records(message)):
                 if record.position == position + 1:
                     self._captures.focus(message, index)
 
     def _on_scrub(self, index: int) -> None:
-        if self._captures.focused is not None:
+        if self._part.looks == "source":
+            self._captures.focus_source(index)
+        elif self._captures.focused is not None:
             self._captures.focus(self._captures.focused[0], index)
 
     def _on_table(self, on: bool) -> None:

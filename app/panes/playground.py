@@ -42,6 +42,7 @@ class Pane(QWidget):
             (self.fill, "Fill"), (self.labels, "Labels"), (self.similarity, "Similarity"), (self.words, "Words"),
         ):  # fmt: skip
             self.tabs.addTab(page, title)
+        self.tabs.setUsesScrollButtons(False)  # a model does three things at most: they fit into a narrow pane
         self._pages = QStackedWidget()
         for view in (self.empty, self.writer, self.tabs):
             self._pages.addWidget(view)
@@ -99,6 +100,8 @@ class Pane(QWidget):
             page.forget()
         kinds = {"encoder-decoder": self.writer, "encoder": self.tabs}
         self._pages.setCurrentWidget(kinds.get(self._play.kind, self.empty))
+        for page, use in ((self.fill, "fill"), (self.labels, "classify")):
+            self.tabs.setTabVisible(self.tabs.indexOf(page), self._play.use == use)
         self.empty.setText(A_DECODER.format(name=info.name) if info is not None else NO_MODEL)
         self.writer.show_tasks(tuple(self._play.tasks))
         self.writer.show_target(self._play.target)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QObject, Signal
 
-from app.state.attention import AttentionStore, Weights, shared
+from app.state.attention import PARTS, AttentionStore, Part, Weights, shared
 from app.state.rereading import Rereading
 from app.state.workspace import Workspace
 from engine import (
@@ -55,6 +55,7 @@ class Captures(QObject):
         self._records: dict[str, list[TokenRecord]] = {}
         self._contexts: dict[str, Prompt] = {}
         self._prompts: dict[str, tuple[int, ...]] = {}  # ids of the prompt that led to a message
+        self._sources: dict[str, tuple[int, ...]] = {}  # ids that an encoder read for it
         self._shown: frozenset[str] | None = None
         self._joined: tuple[object, list[int]] = (None, [])  # what _ids() found last, and for what
         self._opening: set[str] = set()
@@ -64,11 +65,13 @@ class Captures(QObject):
         self._layer = 0
         self._wish = True
         self._store = AttentionStore()
-        self._thumbnails: AttentionThumbnails | None = None
+        self._thumbnails: dict[str, AttentionThumbnails] = {}  # by the name of their first layer
         self._pieces: dict[int, str] = {}
         self._asked: set[int] = set()  # ids whose pieces were asked for
         self.following = True
         self.focused: tuple[str, int] | None = None
+        self.source_row = 0
+        """The token of the source in focus."""
         self.rereading = Rereading(workspace)
         self.rereading.began.connect(self._on_context)
         self.rereading.captured.connect(self._take_attention)
@@ -103,6 +106,16 @@ class Captures(QObject):
         if self._contexts.get(message) != prompt:
             self._contexts[message] = prompt
             self._prompts.pop(message, None)
+            self._sources.pop(message, None)
+
+    def watch(self, key: str, prompt: Prompt, row: int = 0) -> None:
+        """Look at a text that an encoder reads; nothing is written, so its focus is a row of the source."""
+        self.set_context(key, prompt)
+        if prompt.ids is not None:
+            self._sources[key] = prompt.ids
+        self.show((key,))
+        self.focused, self.source_row = (key, 0), row
+        self.focus_changed.emit(key, 0)
 
     def _open(self, message: str) -> None:
         self._opening.add(message)
@@ -151,6 +164,12 @@ class Captures(QObject):
         if 0 <= index < len(self.records(message)):
             self._set_following(False)
             self._focus(message, index)
+
+    def focus_source(self, row: int) -> None:
+        """Look from one token of the source."""
+        if 0 <= row < len(self.source_ids) and row != self.source_row:
+            self.source_row = row
+            self.attention_changed.emit()
 
     def step(self, by: int) -> None:
         """Look at the token before or after."""
@@ -212,11 +231,11 @@ class Captures(QObject):
         info = self._workspace.info
         if "attention" not in self._visible or info is None:
             return CaptureParams()
-        heads = info.layers * info.heads
+        heads = sum(layers * count for layers, count in map(self.shape, self.parts))
         affordable = heads * info.context**2 <= ALL_LAYERS
         return CaptureParams(
             attention="all" if affordable else "layer",
-            layer=min(self._layer, info.layers - 1),
+            layer=min(self._layer, max(info.layers, info.encoder_layers) - 1),
             thumbnails=48 if heads <= 64 else 32 if heads <= 400 else 16,
         )
 
@@ -226,25 +245,54 @@ class Captures(QObject):
 
     # --- attention --------------------------------------------------------------------------------------------------
 
-    def row(self, layer: str, head: int, position: int) -> Weights | None:
-        """Where the token at this position of the context in focus looked, float32 [position + 1], or None."""
-        return self._store.row(layer, head, position) if position < self._known() else None
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The kinds of attention that the loaded model has."""
+        return PARTS[self._workspace.info.kind] if self._workspace.info is not None else ()
 
-    def map(self, layer: str, head: int) -> tuple[Weights, int]:
+    def shape(self, part: Part) -> tuple[int, int]:
+        """Layers and heads of this part."""
+        info = self._workspace.info
+        if info is None:
+            return 0, 0
+        return (info.encoder_layers, info.encoder_heads) if part.side == "encoder" else (info.layers, info.heads)
+
+    def row_of(self, part: Part) -> int:
+        """The row in focus: of what is written, the one that wrote the token in focus; -1 for none."""
+        if part.looks == "source":
+            return self.source_row if self.source_row < len(self.source_ids) else -1
+        return self.record.position - 1 if self.record is not None else -1
+
+    def row(self, part: Part, layer: int, head: int, position: int) -> Weights | None:
+        """Where the token at this position of the context in focus looked, or None: float32, as wide as it could see.
+
+        That is position + 1 where the part is causal, else all of the source.
+        """
+        if position >= self._known(part):
+            return None
+        return self._store.row(part.name(layer), head, position, self._columns(part))
+
+    def map(self, part: Part, layer: int, head: int) -> tuple[Weights, int]:
         """The rows captured of the context in focus, float32 [rows, S] with NaN where not, and the first's position."""
-        return self._store.map(layer, head, self._known())
+        return self._store.map(part.name(layer), head, self._known(part), self._columns(part))
 
-    def thumbnails(self) -> AttentionThumbnails | None:
+    def thumbnails(self, part: Part) -> AttentionThumbnails | None:
         """The small maps of all heads, if they are of the context in focus."""
-        ids = self._ids()
-        return self._thumbnails if ids and self._known() >= len(ids) - 1 else None
+        ids = self._ids() if part.looks == "target" else self.source_ids
+        whole = bool(ids) and self._known(part) >= len(ids) - (part.looks == "target")
+        return self._thumbnails.get(part.name(0)) if whole else None
 
-    def tokens(self) -> list[str]:
-        """The pieces of the context in focus; those not known yet show as their id until they are."""
-        ids = self._ids()
+    def tokens(self, side: str = "target") -> list[str]:
+        """The pieces of the context in focus, or of its source; those not known yet show as their id until they are."""
+        ids = self._ids() if side == "target" else self.source_ids
         if ids:  # else the records may be another model's, to which the same ids say something else
             self._ask_for_pieces(ids)
         return [self._pieces.get(i, f"<id {i}>") for i in ids]
+
+    @property
+    def source_ids(self) -> tuple[int, ...]:
+        """What an encoder read for the context in focus; () if not known, or there is none."""
+        return self._sources.get(self.focused[0], ()) if self.focused is not None else ()
 
     def reread(self) -> None:
         """Read the context in focus again for its attention, up to the end of the message."""
@@ -252,9 +300,8 @@ class Captures(QObject):
             message = self.focused[0]
             prompt = self._contexts.get(message)
             if prompt is not None and not self._live:
-                self.rereading.start(
-                    message, prompt, self._prompts.get(message), self.records(message), self.capture_params()
-                )
+                known = self._prompts.get(message)
+                self.rereading.start(message, prompt, known, self.records(message), self.capture_params())
 
     def _ids(self) -> list[int]:
         """The ids of the context in focus: the prompt, and the answer up to its newest token; [] if not known."""
@@ -269,9 +316,15 @@ class Captures(QObject):
             self._joined = (state, ids)
         return self._joined[1]
 
-    def _known(self) -> int:
-        """How many positions of the context in focus have the same past as the rows kept."""
-        return shared(self._store.ids, self._ids())
+    def _known(self, part: Part) -> int:
+        """How many positions of those that look have the same past as the rows kept."""
+        source = self.source_ids
+        if source != self._store.source:
+            return 0
+        return shared(self._store.ids, self._ids()) if part.looks == "target" else len(source)
+
+    def _columns(self, part: Part) -> int | None:
+        return None if part.causal else len(self.source_ids)
 
     def _ask_for_pieces(self, ids: Sequence[int]) -> None:
         for record in self.records(self.focused[0]) if self.focused else ():
@@ -294,8 +347,8 @@ class Captures(QObject):
         if message is None:
             return
         match event:
-            case Started(prompt_ids=ids):
-                self._on_context(message, ids, self._contexts.get(message, Prompt()).answer_ids)
+            case Started(prompt_ids=ids, source_ids=source):
+                self._on_context(message, ids, self._contexts.get(message, Prompt()).answer_ids, source)
             case Tokens(records=records):
                 if event.run == self._latest:
                     put_ids(self._store.ids, records)
@@ -311,23 +364,26 @@ class Captures(QObject):
         if isinstance(event, AttentionRows):
             self._store.add(event.start, event.layers, event.weights)
         elif isinstance(event, AttentionThumbnails):
-            self._thumbnails = event
+            self._thumbnails[event.layers[0]] = event
         self.attention_changed.emit()
 
-    def _on_context(self, message: str, prompt: tuple[int, ...], answer: tuple[int, ...]) -> None:
+    def _on_context(
+        self, message: str, prompt: tuple[int, ...], answer: tuple[int, ...], source: tuple[int, ...]
+    ) -> None:
         """What is captured from here on belongs to this context."""
-        self._prompts[message] = prompt
-        self._store.restart((*prompt, *answer))
-        self._thumbnails = None
+        self._prompts[message], self._sources[message] = prompt, source
+        self._store.restart((*prompt, *answer), source)
+        self._thumbnails.clear()
         self.attention_changed.emit()
 
     def _on_model(self, info: ModelInfo | None) -> None:
         self.rereading.cancel()
         self._prompts.clear()
+        self._sources.clear()
         self._pieces.clear()
         self._asked.clear()
         self._store.clear()
-        self._thumbnails = None
+        self._thumbnails.clear()
         self.attention_changed.emit()
 
 

@@ -1,7 +1,8 @@
 """What is tried with a model that does not chat: a target for a source, and what an encoder says of a text.
 
 One request at a time: a new one takes the place of the one before, whose last events are then passed over. It keeps no
-answer; a target's token records go to Captures under a name of their own, so that the panes show them like any other.
+answer; a target's token records go to Captures under a name of their own, so that the panes show them like any other,
+and so do the texts that an encoder reads.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ class Playground(QObject):
         self._captures = captures
         self._presets = presets
         self._drawing = False  # a target is being written token by token, so that new settings count
+        self._text = ""  # to classify
         self.running: Run | None = None
         self.target = ""
         self.target_key = ""  # of the target's records in Captures
@@ -93,6 +95,11 @@ class Playground(QObject):
     def kind(self) -> str:
         """decoder, encoder-decoder or encoder; "" while there is no model."""
         return self._workspace.info.kind if self._workspace.info else ""
+
+    @property
+    def use(self) -> str:
+        """What the encoder was trained for: fill, classify or embed; "" for other kinds."""
+        return self._workspace.info.use if self._workspace.info else ""
 
     @property
     def tasks(self) -> dict[str, str]:
@@ -112,14 +119,14 @@ class Playground(QObject):
         self._drawing = sampling.beams == 1
         self.target_key = f"target-{self.running.id}"
         self._captures.show((self.target_key,))
-        if self._drawing:
-            self._captures.set_context(self.target_key, prompt)
-            self._captures.begin(self.target_key, self.running.id)
+        self._captures.set_context(self.target_key, prompt)
+        self._captures.begin(self.target_key, self.running.id)
 
     def fill(self, text: str) -> None:
         self._start(Fill(text))
 
     def classify(self, text: str) -> None:
+        self._text = text
         self._start(Classify(text))
 
     def embed(self, texts: tuple[str, ...]) -> None:
@@ -154,9 +161,11 @@ class Playground(QObject):
                 self.beams_changed.emit(beams)
             case Generated(text=text):
                 self._set_target(text)
-            case Filled():
+            case Filled(ids=ids, masks=masks):
+                self._captures.watch(f"text-{event.run}", Prompt(ids=ids), masks[0][0])
                 self.filled.emit(event)
             case Classified():
+                self._captures.watch(f"text-{event.run}", Prompt(text=self._text))
                 self.classified.emit(event)
             case Embedded():
                 self.embedded.emit(event)

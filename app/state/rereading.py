@@ -1,13 +1,13 @@
-"""Reading a stored answer's context again, only to capture its attention.
+"""Reading a stored answer's context again, or a text that was never answered, only to capture its attention.
 
-Two steps on the model's thread: the prompt's ids, unless they are known, then an Attend over them and the answer's own.
-If the ids do not lead to the positions that were recorded, the answer is another model's, and it says so.
+The model's thread says what the prompt's ids are before it reads. If they do not lead to the positions that were
+recorded, the answer is another model's, and it says so.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
+from dataclasses import replace
 
 from PySide6.QtCore import QObject, Signal
 
@@ -17,17 +17,13 @@ from engine import (
     AttentionRows,
     AttentionThumbnails,
     CaptureParams,
-    Command,
     Done,
     Event,
     Failed,
     Progress,
     Prompt,
-    Rendered,
-    RenderTemplate,
     Run,
-    Tokenize,
-    Tokenized,
+    Started,
     TokenRecord,
 )
 
@@ -35,12 +31,12 @@ FOREIGN = "This answer was written by another model, or its tokens were not reco
 
 
 class Rereading(QObject):
-    """began: message, ids of the prompt, ids of the answer. captured: rows or thumbnails.
+    """began: message, ids of the prompt, ids of the answer, ids of the source. captured: rows or thumbnails.
 
     changed: progress or error is new.
     """
 
-    began = Signal(str, object, object)
+    began = Signal(str, object, object, object)
     captured = Signal(object)
     changed = Signal()
 
@@ -50,7 +46,7 @@ class Rereading(QObject):
         self._run: Run | None = None
         self._message = ""
         self._records: tuple[TokenRecord, ...] = ()
-        self._capture = CaptureParams()
+        self._written: list[int] = []  # the answer's ids
         self.progress: Progress | None = None
         self.error = ""
 
@@ -66,18 +62,30 @@ class Rereading(QObject):
         records: Sequence[TokenRecord],
         capture: CaptureParams,
     ) -> None:
-        """Read the context of this message. known: the ids of its prompt, where they are known."""
+        """Read the context of this message. known: the ids of its prompt, where they are known.
+
+        Without records nothing was written: a text that an encoder reads.
+        """
         self.cancel()
         self.error = ""
-        self._message, self._records, self._capture = message, tuple(records), capture
-        if known is not None:
-            self._attend(known)
-        elif prompt.ids is not None:
-            self._attend(prompt.ids)
-        elif prompt.text is not None:
-            self._submit(Tokenize(prompt.text + prompt.answer_text))
-        else:
-            self._submit(RenderTemplate(prompt.messages or ()))
+        self._message, self._records = message, tuple(records)
+        self._written = []
+        for record in records:
+            self._written[record.position - records[0].position :] = [record.id]
+        info = self._workspace.info
+        if info is not None and info.kind == "decoder":
+            if not records or (known is not None and records[0].position != len(known)):
+                self._end(FOREIGN)
+                return
+            if known is not None:
+                prompt = Prompt(ids=known)
+            elif prompt.text is not None:
+                prompt = replace(prompt, text=prompt.text + prompt.answer_text)
+        # The last token needs no row of its own: each was written by the row before it.
+        prompt = replace(prompt, answer_ids=tuple(self._written[:-1]), answer_text="")
+        self._run = self._workspace.submit(Attend(prompt, capture), self._take)
+        self.progress = Progress(self._run.id, "Reading again", 0, 0)
+        self.changed.emit()
 
     def cancel(self) -> None:
         """Leave it; what was captured so far stays."""
@@ -85,30 +93,18 @@ class Rereading(QObject):
             self._run.cancel()
             self._end("")
 
-    def _submit(self, command: Command) -> None:
-        self._run = self._workspace.submit(command, self._take)
-        self.progress = Progress(self._run.id, "Reading again", 0, 0)
-        self.changed.emit()
-
-    def _attend(self, prompt: tuple[int, ...]) -> None:
-        if not self._records or self._records[0].position != len(prompt):
-            self._end(FOREIGN)
-            return
-        ids: list[int] = []
-        for record in self._records:
-            ids[record.position - len(prompt) :] = [record.id]
-        self.began.emit(self._message, prompt, tuple(ids))
-        # The last token needs no row of its own: each was written by the row before it.
-        self._submit(Attend(Prompt(ids=prompt, answer_ids=tuple(ids[:-1])), self._capture))
-
     def _take(self, event: Event) -> None:
         if self._run is None or event.run != self._run.id:
             return
         match event:
-            case Tokenized(ids=ids) | Rendered(ids=ids):
-                self._attend(ids)
+            case Started(prompt_ids=ids, source_ids=source):
+                if self._records and self._records[0].position != len(ids):
+                    self._run.cancel()
+                    self._end(FOREIGN)
+                else:
+                    self.began.emit(self._message, ids, tuple(self._written), source)
             case Progress():
-                self.progress = dataclasses.replace(event, phase="Reading again")
+                self.progress = replace(event, phase="Reading again")
                 self.changed.emit()
             case AttentionRows() | AttentionThumbnails():
                 self.captured.emit(event)

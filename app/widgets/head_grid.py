@@ -30,7 +30,7 @@ class HeadGrid(QWidget):
         self._cell = 32
         self._choice = (0, 0)
         self._image: QImage | None = None
-        self._side = 0
+        self._side = [0, 0]  # rows and columns of a small map
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Heads")
         self._describe()
@@ -58,13 +58,13 @@ class HeadGrid(QWidget):
         self.update()
 
     def set_maps(self, cells: npt.NDArray[np.floating] | None) -> None:
-        """The small maps float32 [L, H, n, n], NaN where not captured; None where there are none."""
+        """The small maps float32 [L, H, n, m], NaN where not captured; None where there are none."""
         if cells is None or cells.shape[:2] != (self._layers, self._heads):
             self._image = None
         else:
-            layers, heads, side, _ = cells.shape
-            self._side = side
-            self._image = tinted(cells.transpose(0, 2, 1, 3).reshape(layers * side, heads * side))
+            layers, heads, *self._side = cells.shape
+            down, across = self._side
+            self._image = tinted(cells.transpose(0, 2, 1, 3).reshape(layers * down, heads * across))
         self.update()
 
     def fitting(self, space: QSize) -> QSize:
@@ -124,15 +124,15 @@ class HeadGrid(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         now = theme.current()
         painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, self._side > self._cell)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, max(self._side) > self._cell)
         self._draw_numbers(painter)
         for layer in range(self._layers):
             for head in range(self._heads):
                 box = self._box(layer, head)
                 painter.fillRect(box, hatching())
                 if self._image is not None:
-                    side = self._side
-                    painter.drawImage(box, self._image, QRectF(head * side, layer * side, side, side))
+                    down, across = self._side
+                    painter.drawImage(box, self._image, QRectF(head * across, layer * down, across, down))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(QPen(QColor(now.line), 1))
         for layer in range(self._layers):

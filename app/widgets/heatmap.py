@@ -1,7 +1,8 @@
 """One head, large: who looks (rows) at whom (columns), with the tokens on the axes and a cross-hair under the pointer.
 
 Positions count over the whole context. A row that was not captured is hatched and says so; what lies in a token's
-future stays empty. It draws what it is given and knows no model.
+future stays empty, unless the columns are tokens of their own: then every row sees them all. It draws what it is given
+and knows no model.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Heatmap(QWidget):
         self._values: npt.NDArray[np.floating] = np.empty((0, 0), np.float32)
         self._first = 0
         self._tokens: list[str] = []
+        self._seen: list[str] = []
+        self._causal = True
         self._row = -1
         self._cell: float | None = 14.0  # None: the whole map in view
         self._corner = (0, 0)  # row and column at the upper left
@@ -62,23 +65,37 @@ class Heatmap(QWidget):
         self.setAccessibleName("Attention of one head")
         self.setAccessibleDescription("Arrow keys move the cross-hair, Enter chooses its row.")
 
-    def set_map(self, values: npt.NDArray[np.floating], first: int, tokens: list[str], row: int) -> None:
-        """Rows from position `first` on, [R, S] with NaN where not captured; S tokens; the row in focus or -1."""
-        grown = len(tokens) != len(self._tokens)
+    def set_map(
+        self,
+        values: npt.NDArray[np.floating],
+        first: int,
+        tokens: list[str],
+        row: int,
+        seen: list[str] | None = None,
+    ) -> None:
+        """Rows from position `first` on, [R, S] with NaN where not captured, and the row in focus or -1.
+
+        tokens: of the rows. seen: the S of the columns; None where each row looks at the rows up to itself.
+        """
+        columns = tokens if seen is None else seen
+        grown = (len(tokens), len(columns)) != (len(self._tokens), len(self._seen))
         self._values, self._first, self._tokens = values, first, tokens
+        self._seen, self._causal = columns, seen is None
         letters = max((len(visible(token, 16)) for token in tokens), default=0)
         advance = QFontMetricsF(theme.font(11, mono=True)).horizontalAdvance("x")
         self._label_width = min(ROOM[0], round(letters * advance) + 8)
         if row != self._row or grown:
             self._row = row
             self._bring_into_view()
-        if self.pointer is not None and max(self.pointer) >= len(tokens):
+        if self.pointer is not None and (self.pointer[0] >= len(tokens) or self.pointer[1] >= len(columns)):
             self.pointer = None
         self.update()
 
     def weight(self, row: int, column: int) -> float | None:
         """A cell's weight; None where it was not captured."""
         if not 0 <= row - self._first < len(self._values) or column >= self._values.shape[1]:
+            return None
+        if self._causal and column > row:
             return None
         value = float(self._values[row - self._first, column])
         return value if np.isfinite(value) else None
@@ -88,8 +105,8 @@ class Heatmap(QWidget):
         if self.pointer is None:
             return ""
         row, column = self.pointer
-        who, whom = (f"{visible(self._tokens[i], 16)} ({i})" for i in self.pointer)
-        if column > row:
+        who, whom = (f"{visible(names[i], 16)} ({i})" for names, i in zip((self._tokens, self._seen), self.pointer))
+        if self._causal and column > row:
             return f"{who} comes before {whom} and cannot look at it"
         weight = self.weight(row, column)
         return f"{who} → {whom}: {'not captured' if weight is None else f'{weight:.3f}'}"
@@ -111,7 +128,7 @@ class Heatmap(QWidget):
     def as_text(self) -> str:
         """The part in view as tab-separated lines, tokens at the head and in front."""
         rows, columns = self._in_view()
-        lines = ["\t".join(["", *(visible(self._tokens[c]) for c in columns)])]
+        lines = ["\t".join(["", *(visible(self._seen[c]) for c in columns)])]
         for row in rows:
             cells = [self.weight(row, c) for c in columns]
             words = ["" if w is None else f"{w:.4f}" for w in cells]
@@ -121,9 +138,9 @@ class Heatmap(QWidget):
     # --- geometry -----------------------------------------------------------------------------------------------------
 
     def _whole(self) -> float:
-        count = max(1, len(self._tokens))
+        down, across = max(1, len(self._tokens)), max(1, len(self._seen))
         left, top = NUMBERS
-        return min((self.width() - left - 2) / count, (self.height() - top - 2) / count, LARGEST)
+        return min((self.width() - left - 2) / across, (self.height() - top - 2) / down, LARGEST)
 
     def _size(self) -> float:
         return self._whole() if self._cell is None else max(self._cell, self._whole())
@@ -135,13 +152,13 @@ class Heatmap(QWidget):
         return (min(self._label_width, int(self.width() * 0.28)), ROOM[1]) if self._named() else NUMBERS
 
     def _spans(self) -> tuple[int, int]:
-        """How many rows and columns are in view: hardly more rows than columns, for the rest would be the future."""
+        """How many rows and columns are in view: hardly more rows than columns where the rest would be the future."""
         left, top = self._origin()
-        count, size = len(self._tokens), self._size()
+        size = self._size()
         right = SLANT if self._named() else 0
-        columns = min(count, max(1, int((self.width() - left - right) / size + 1e-6)))
-        rows = min(count, max(1, int((self.height() - top) / size + 1e-6)))
-        return min(rows, columns + 3), columns
+        columns = min(len(self._seen), max(1, int((self.width() - left - right) / size + 1e-6)))
+        rows = min(len(self._tokens), max(1, int((self.height() - top) / size + 1e-6)))
+        return min(rows, columns + 3) if self._causal else rows, columns
 
     def _in_view(self) -> tuple[range, range]:
         (rows, columns), (row, column) = self._spans(), self._corner
@@ -149,14 +166,18 @@ class Heatmap(QWidget):
 
     def _scroll(self, row: int, column: int) -> None:
         rows, columns = self._spans()
-        count = len(self._tokens)
-        self._corner = (min(max(row, 0), count - rows), min(max(column, 0), count - columns))
+        last = len(self._tokens) - rows, len(self._seen) - columns
+        self._corner = (min(max(row, 0), last[0]), min(max(column, 0), last[1]))
 
     def _bring_into_view(self) -> None:
-        """Show the row in focus near the bottom, and the tokens just before it."""
+        """Show the row in focus near the bottom, and the tokens just before it, or else where it looks most."""
         rows, columns = self._spans()
         here = self._row if self._row >= 0 else len(self._tokens) - 1
-        self._scroll(here - rows + 2, here - columns + 2)
+        there = here + 2
+        if not self._causal:
+            line = self._values[here - self._first] if 0 <= here - self._first < len(self._values) else np.zeros(0)
+            there = int(np.nanargmax(line)) + columns // 2 if np.isfinite(line).any() else 0
+        self._scroll(here - rows + 2, there - columns)
 
     def _at(self, place: QPointF) -> tuple[int, int] | None:
         left, top = self._origin()
@@ -210,9 +231,9 @@ class Heatmap(QWidget):
         if event.matches(QKeySequence.StandardKey.Copy):
             QGuiApplication.clipboard().setText(self.as_text())
         elif key in moves and self._tokens:
-            last = len(self._tokens) - 1
+            last = len(self._tokens) - 1, len(self._seen) - 1
             start = self.pointer or (max(self._row, 0), max(self._row, 0))
-            row, column = (min(max(place + by, 0), last) for place, by in zip(start, moves[key]))
+            row, column = (min(max(place + by, 0), end) for place, by, end in zip(start, moves[key], last))
             rows, columns = self._in_view()
             if row not in rows or column not in columns:
                 self._scroll(row - len(rows) // 2, column - len(columns) // 2)
@@ -235,7 +256,7 @@ class Heatmap(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        if self._tokens:
+        if self._tokens and self._seen:
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             self._draw_missing(painter)
             self._draw_cells(painter)
@@ -263,8 +284,8 @@ class Heatmap(QWidget):
         if top >= bottom or columns.start >= right:
             return
         part = self._values[top - self._first : bottom - self._first, columns.start : right].astype(np.float32)
-        future = np.arange(columns.start, right)[None, :] > np.arange(top, bottom)[:, None]
-        part[future] = np.nan
+        if self._causal:
+            part[np.arange(columns.start, right)[None, :] > np.arange(top, bottom)[:, None]] = np.nan
         size = self._size()
         each = max(1, int(1 / size))  # cells that share a pixel
         part = _largest(_largest(part, each).T, each).T
@@ -275,7 +296,7 @@ class Heatmap(QWidget):
         painter.restore()
 
     def _draw_missing(self, painter: QPainter) -> None:
-        """Hatch the rows that were not captured, up to the diagonal, and say so where there is room."""
+        """Hatch the rows that were not captured, as far as they can see, and say so where there is room."""
         now, field = theme.current(), self._field()
         painter.fillRect(field, QColor(now.window))
         rows, columns = self._in_view()
@@ -286,12 +307,13 @@ class Heatmap(QWidget):
         painter.save()
         painter.setClipRect(field)
         for start, stop in _runs(gaps):
-            corners = [self._place(start, 0), self._place(start, start + 1)]
-            corners += [self._place(stop, stop), self._place(stop, 0)]
+            ends = (start + 1, stop) if self._causal else (len(self._seen),) * 2
+            corners = [self._place(start, 0), self._place(start, ends[0])]
+            corners += [self._place(stop, ends[1]), self._place(stop, 0)]
             painter.drawPolygon(QPolygonF(corners))
         painter.restore()
         for start, stop in _runs(gaps):
-            if (stop - start) * self._size() > 20 and columns.start < stop:
+            if (stop - start) * self._size() > 20 and (columns.start < stop or not self._causal):
                 box = QRectF(self._place(start, columns.start), self._place(stop, columns.stop)).intersected(field)
                 painter.setPen(QColor(now.muted))
                 painter.setFont(theme.font(theme.CAPTION))
@@ -317,11 +339,11 @@ class Heatmap(QWidget):
             box = QRectF(0, self._place(row, 0).y(), field.left() - 5, size)
             words = metrics.elidedText(visible(self._tokens[row], 16), Qt.TextElideMode.ElideMiddle, box.width())
             painter.drawText(box, RIGHT_MIDDLE, words)
-        flat = all(metrics.horizontalAdvance(visible(self._tokens[c], 9)) < size - 2 for c in columns)
+        flat = all(metrics.horizontalAdvance(visible(self._seen[c], 9)) < size - 2 for c in columns)
         for column in columns:
             painter.setPen(QColor(now.accent if column == here[1] else now.muted))
             foot = QPointF(self._place(0, column).x() + size / 2, field.top() - 4)
-            words = visible(self._tokens[column], 9)
+            words = visible(self._seen[column], 9)
             if flat:
                 painter.drawText(QRectF(foot.x() - size / 2, foot.y() - 14, size, 14), CENTRE, words)
                 continue

@@ -10,6 +10,7 @@ from pytestqt.qtbot import QtBot
 
 from app.bridge import Bridge
 from app.state import State
+from app.state.attention import BOTH_WAYS, CROSS, DECODER, ENCODER
 from app.state.captures import Captures
 from app.state.rereading import FOREIGN
 from engine import (
@@ -22,8 +23,6 @@ from engine import (
     OpenRecords,
     Progress,
     Prompt,
-    Rendered,
-    RenderTemplate,
     Retune,
     Started,
     Tokenized,
@@ -188,10 +187,10 @@ def test_attention_rows_and_tokens_are_those_of_the_context_in_focus(
     write(captures, fake, bridge, "m", 900, ["a", "b"])
     captures._pieces.update({1: "one", 2: "two", 3: "three"})
     assert captures.tokens() == ["one", "two", "three", "a", "b"]
-    values, first = captures.map(LAYERS[1], 0)
+    values, first = captures.map(DECODER, 1, 0)
     assert (first, values.shape) == (0, (5, 5))
-    assert captures.row(LAYERS[1], 3, 3) is not None
-    assert captures.row(LAYERS[1], 3, 5) is None
+    assert captures.row(DECODER, 1, 3, 3) is not None
+    assert captures.row(DECODER, 1, 3, 5) is None
 
 
 def test_an_answer_from_another_context_is_told_nothing(captures: Captures, fake: FakeEngine, bridge: Bridge) -> None:
@@ -201,9 +200,9 @@ def test_an_answer_from_another_context_is_told_nothing(captures: Captures, fake
     fake.play(901, [Started(0, (8, 9), "other", 1, 0), Tokens(0, "z", (a_record(2, "z"),))])
     bridge.deliver()
     captures.focus("m", 1)
-    assert captures.row(LAYERS[0], 0, 2) is None
-    assert captures.map(LAYERS[0], 0)[0].size == 0
-    assert captures.thumbnails() is None
+    assert captures.row(DECODER, 0, 0, 2) is None
+    assert captures.map(DECODER, 0, 0)[0].size == 0
+    assert captures.thumbnails(DECODER) is None
 
 
 def test_two_versions_of_an_answer_have_tokens_of_their_own(
@@ -218,8 +217,8 @@ def test_two_versions_of_an_answer_have_tokens_of_their_own(
     assert (captures.focused, captures._ids()) == (("n", 0), [1, 2, 3, 555])
     captures.focus("m", 0)
     assert captures._ids() == [1, 2, 3, 103]
-    assert captures.row(LAYERS[0], 0, 2) is not None, "the prompt's rows are both answers'"
-    assert captures.row(LAYERS[0], 0, 3) is None
+    assert captures.row(DECODER, 0, 0, 2) is not None, "the prompt's rows are both answers'"
+    assert captures.row(DECODER, 0, 0, 3) is None
 
 
 def test_unknown_pieces_of_the_prompt_are_asked_for_once(
@@ -243,19 +242,17 @@ def test_a_stored_answer_is_read_again_from_its_messages(captures: Captures, fak
     captures.want("m")
     bridge.deliver()
     captures.reread()
-    run, command = fake.last(RenderTemplate)
-    assert command.messages == PROMPT.messages
-    fake.play(run.id, [Rendered(0, "Hi", (1, 2, 3), ()), Done(0)])
-    bridge.deliver()
     run, attend = fake.last(Attend)
-    assert attend.prompt == Prompt(ids=(1, 2, 3), answer_ids=(103,))
+    assert attend.prompt == dataclasses.replace(PROMPT, answer_ids=(103,))
+    fake.play(run.id, [Started(0, (1, 2, 3), "", 0, 0)])
+    bridge.deliver()
     assert attend.capture.attention == "all" and captures.rereading.running
     thumbs = AttentionThumbnails(0, 4, 1, LAYERS, np.zeros((2, 4, 4, 4), np.float32))
     fake.play(run.id, [Progress(0, "Reading", 0, 4), rows(0, 4), thumbs, Done(0)])
     bridge.deliver()
     assert not captures.rereading.running and captures.rereading.error == ""
-    assert captures.row(LAYERS[0], 0, 3) is not None
-    assert captures.thumbnails() is not None
+    assert captures.row(DECODER, 0, 0, 3) is not None
+    assert captures.thumbnails(DECODER) is not None
 
 
 def test_an_answer_of_another_model_is_refused_in_words(captures: Captures, fake: FakeEngine, bridge: Bridge) -> None:
@@ -264,11 +261,11 @@ def test_an_answer_of_another_model_is_refused_in_words(captures: Captures, fake
     captures.want("m")
     bridge.deliver()
     captures.reread()
-    run, _ = fake.last(RenderTemplate)
-    fake.play(run.id, [Rendered(0, "Hi", (1, 2, 3), ()), Done(0)])
+    run, _ = fake.last(Attend)
+    fake.play(run.id, [Started(0, (1, 2, 3), "", 0, 0)])
     bridge.deliver()
     assert captures.rereading.error == FOREIGN
-    assert not fake.given(Attend)
+    assert run.cancelled and not captures.rereading.running
 
 
 def test_a_new_answer_ends_a_rereading(captures: Captures, fake: FakeEngine, bridge: Bridge) -> None:
@@ -277,12 +274,13 @@ def test_a_new_answer_ends_a_rereading(captures: Captures, fake: FakeEngine, bri
     captures.want("m")
     bridge.deliver()
     captures.reread()
-    run, _ = fake.last(RenderTemplate)
+    run, _ = fake.last(Attend)
     captures.begin("n", 900)
     assert run.cancelled and not captures.rereading.running
-    fake.play(run.id, [Rendered(0, "Hi", (1, 2, 3), ()), Done(0)])
+    fake.play(run.id, [Started(0, (1, 2, 3), "", 0, 0), rows(0, 3), Done(0)])
     bridge.deliver()
-    assert not fake.given(Attend)
+    captures.focus("m", 0)
+    assert captures.tokens() == []
 
 
 def test_another_model_forgets_the_attention_and_keeps_the_records(
@@ -290,5 +288,113 @@ def test_another_model_forgets_the_attention_and_keeps_the_records(
 ) -> None:
     write(captures, fake, bridge, "m", 900, ["a", "b"])
     state.workspace._show_model(a_model(name="Other"))
-    assert captures.tokens() == [] and captures.row(LAYERS[0], 0, 0) is None
+    assert captures.tokens() == [] and captures.row(DECODER, 0, 0, 0) is None
     assert len(captures.records("m")) == 2
+
+
+SIDES = ("layers.0.self", "layers.0.cross", "encoder.0.self")
+
+
+def captured(start: int, count: int, source: int) -> list[AttentionRows]:
+    """Rows of one layer with one head: every target row looks at source token 1 with its position / 16."""
+    cross = np.zeros((1, 1, count, source), np.float16)
+    cross[0, 0, :, 1] = np.arange(start, start + count) / 16
+    own = np.ones((1, 1, count, start + count), np.float16)
+    return [AttentionRows(0, start, SIDES[:1], own), AttentionRows(0, start, SIDES[1:2], cross)]
+
+
+@pytest.fixture
+def writer(state: State) -> Captures:
+    """Of a model with one layer and head in its decoder, two layers with three heads in its encoder."""
+    state.workspace._show_model(
+        a_model(kind="encoder-decoder", layers=1, heads=1, encoder_layers=2, encoder_heads=3, chat_template=False)
+    )
+    state.captures.show(["t"])
+    return state.captures
+
+
+def translate(captures: Captures, fake: FakeEngine, bridge: Bridge, source: tuple[int, ...], run: int) -> None:
+    captures.set_context("t", Prompt(source="a b c"))
+    captures.begin("t", run)
+    both = np.arange(source_size := len(source), dtype=np.float16)[:, None] + np.zeros((1, 1, source_size, source_size))
+    encoder = AttentionRows(0, 0, SIDES[2:], (both / 16).astype(np.float16))
+    thumbs = [
+        AttentionThumbnails(0, 1, 1, (name,), np.zeros((1, 1, 1, source_size), np.float32)) for name in SIDES
+    ]  # fmt: skip
+    token = Tokens(0, "x", (a_record(1, "x"),))
+    fake.play(
+        run, [Started(0, (2,), "a b c", 1, 0, source), encoder, *captured(0, 1, source_size), *thumbs, token, Done(0)]
+    )
+    bridge.deliver()
+
+
+def test_every_part_of_an_encoder_decoder_has_rows_of_its_own(
+    writer: Captures, fake: FakeEngine, bridge: Bridge
+) -> None:
+    assert writer.parts == (DECODER, CROSS, ENCODER)
+    assert [writer.shape(part) for part in writer.parts] == [(1, 1), (1, 1), (2, 3)]
+    translate(writer, fake, bridge, (7, 8, 9), 900)
+    assert [writer.row_of(part) for part in writer.parts] == [0, 0, 0]
+    assert writer.row(DECODER, 0, 0, 0).tolist() == [1.0]
+    assert writer.row(CROSS, 0, 0, 0).tolist() == [0.0, 0.0, 0.0]
+    assert writer.map(CROSS, 0, 0)[0].shape == (1, 3)
+    writer.focus_source(2)
+    assert writer.row_of(ENCODER) == 2 and writer.row(ENCODER, 0, 0, 2).tolist() == [0.125] * 3
+    assert writer.map(ENCODER, 0, 0)[0].shape == (3, 3)
+    assert writer.row(ENCODER, 0, 0, 3) is None and writer.row(ENCODER, 1, 0, 2) is None
+    assert all(writer.thumbnails(part) is not None for part in writer.parts)
+    assert len(writer.tokens("source")) == 3
+
+
+def test_rows_of_another_source_are_not_these(writer: Captures, fake: FakeEngine, bridge: Bridge) -> None:
+    translate(writer, fake, bridge, (7, 8, 9), 900)
+    writer.set_context("u", Prompt(source="d"))
+    writer.begin("u", 901)
+    fake.play(901, [Started(0, (2,), "d", 1, 0, (5,)), Tokens(0, "x", (a_record(1, "x"),)), Done(0)])
+    bridge.deliver()
+    for message in ("t", "u"):
+        writer.show([message])
+        writer.focus(message, 0)
+        assert all(writer.row(part, 0, 0, 0) is None for part in (DECODER, CROSS, ENCODER))
+
+
+def test_a_stored_target_is_read_again_with_its_source(writer: Captures, fake: FakeEngine, bridge: Bridge) -> None:
+    fake.records["t"] = (a_record(1, "x"), a_record(2, "y"))
+    writer.set_context("t", Prompt(source="a b c"))
+    writer.want("t")
+    bridge.deliver()
+    writer.reread()
+    run, attend = fake.last(Attend)
+    assert attend.prompt == Prompt(source="a b c", answer_ids=(101,))
+    fake.play(run.id, [Started(0, (2,), "", 0, 0, (7, 8, 9)), *captured(0, 2, 3), Done(0)])
+    bridge.deliver()
+    assert writer.row(CROSS, 0, 0, 1).tolist() == [0.0, 1 / 16, 0.0]
+    writer.focus("t", 1)
+    assert writer.row_of(CROSS) == 1
+
+
+def test_the_forecast_counts_both_sides_of_an_encoder_decoder(state: State) -> None:
+    state.captures.set_visible("attention", True)
+    small = {"layers": 4, "heads": 4, "context": 1024}  # 16 heads x 2^20 weights: within the budget
+    state.workspace._show_model(a_model(**small))
+    assert state.captures.capture_params().attention == "all"
+    state.workspace._show_model(a_model(kind="encoder-decoder", encoder_layers=12, encoder_heads=4, **small))
+    assert state.captures.capture_params().attention == "layer"
+    state.captures.set_layer(11)
+    assert state.captures.capture_params().layer == 11
+
+
+def test_a_text_that_an_encoder_reads_is_looked_at_both_ways(state: State, fake: FakeEngine, bridge: Bridge) -> None:
+    state.workspace._show_model(a_model(kind="encoder", layers=1, heads=1, chat_template=False))
+    captures = state.captures
+    captures.watch("text", Prompt(ids=(5, 6, 7)), 1)
+    assert captures.parts == (BOTH_WAYS,) and captures.row_of(BOTH_WAYS) == 1 and captures.record is None
+    captures.reread()
+    run, attend = fake.last(Attend)
+    assert attend.prompt == Prompt(ids=(5, 6, 7))
+    weights = np.full((1, 1, 3, 3), 1 / 4, np.float16)
+    fake.play(run.id, [Started(0, (), "", 0, 0, (5, 6, 7)), AttentionRows(0, 0, SIDES[:1], weights), Done(0)])
+    bridge.deliver()
+    assert captures.row(BOTH_WAYS, 0, 0, 0).tolist() == [0.25] * 3
+    captures.watch("other", Prompt(ids=(5, 6)), 0)
+    assert captures.row(BOTH_WAYS, 0, 0, 0) is None
