@@ -6,7 +6,6 @@ no model, so the chain can be run again on stored logits. A step at its neutral 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -19,10 +18,11 @@ from engine.sampling.choosers import draw, probabilities, unusable
 from engine.sampling.cutoffs import survivors
 from engine.sampling.moment import START, Moment
 from engine.sampling.penalties import dry, no_repeat, penalties, stay
+from engine.sampling.plan import LAST, active
 from engine.sampling.shaping import smoothing, temperature
 from engine.sampling.steering import adaptive_p, mirostat
 
-__all__ = ["START", "STEPS", "Moment", "Trace", "active", "advance", "apply", "draw", "probabilities", "trace"]
+__all__ = ["LAST", "START", "STEPS", "Moment", "Trace", "active", "advance", "apply", "draw", "probabilities", "trace"]
 
 Step = Callable[[Tensor, Tensor, SamplingParams, Moment], Tensor]
 
@@ -46,19 +46,8 @@ STEPS: dict[str, Step] = {
     "mirostat": mirostat,
     "adaptive_p": adaptive_p,
 }
-LAST = ("mirostat", "adaptive_p")
-"""Steps with a memory of what was drawn; they choose, so they always come last."""
-
 WHOLE = frozenset({"penalties", "stay_in_prompt", "dry", "no_repeat_ngram", "mirostat"})
 """Steps that speak of ids or of the whole vocabulary, and so need every column in its place."""
-
-KNOBS = {
-    "penalties": ("repetition_penalty", "frequency_penalty", "presence_penalty"),
-    "dry": ("dry_multiplier",),
-    "xtc": ("xtc_probability",),
-    "temperature": ("temperature", "dynamic_range"),
-    "adaptive_p": ("adaptive_target",),
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,22 +66,6 @@ class Trace:
     cut: Tensor
     survivors: tuple[int, ...]
     mass: tuple[float, ...]
-
-
-def active(params: SamplingParams) -> tuple[str, ...]:
-    """The steps that do anything, in order; one that rests because of another setting does not."""
-    off = _off()
-    resting = params.resting
-    return tuple(
-        step
-        for step in (*params.order, *LAST)
-        if any(getattr(params, name) != off[name] and name not in resting for name in KNOBS.get(step, (step,)))
-    )
-
-
-@functools.cache
-def _off() -> dict[str, object]:
-    return {"mirostat": "off", **{knob.name: knob.off for knob in SamplingParams.table() if knob.off is not None}}
 
 
 def apply(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
