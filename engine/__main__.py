@@ -243,10 +243,12 @@ def inspect(arguments: argparse.Namespace) -> int:
     card = inspect_folder(arguments.model)
     if not card.family:
         raise EngineError(card.reason, card.hint)
+    values = dataclasses.asdict(card) | {"bytes_in_memory": dict(card.bytes_in_memory)}
     if arguments.json:
-        _print_json(**dataclasses.asdict(card))
+        _print_json(**values)
     else:
-        for name, value in dataclasses.asdict(card).items():
+        values["bytes_in_memory"] = ", ".join(f"{name} {size:,}" for name, size in card.bytes_in_memory)
+        for name, value in values.items():
             if value not in ("", 0):
                 print(f"{name.replace('_', ' '):16} {f'{value:,}' if type(value) is int else value}")
     return 0

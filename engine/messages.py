@@ -133,7 +133,10 @@ class TokenRecord:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What is known of a model folder without loading it. reason: why it is not supported, one sentence."""
+    """What is known of a model folder without loading it. reason: why it is not supported, one sentence.
+
+    bytes_in_memory: what its weights take in each precision; none where it cannot be run.
+    """
 
     path: str
     name: str
@@ -144,6 +147,7 @@ class ModelCard:
     hint: str = ""
     parameters: int = 0
     bytes_on_disk: int = 0
+    bytes_in_memory: tuple[tuple[str, int], ...] = ()
     context: int = 0
     precision: str = ""
     tokenizer: str = ""

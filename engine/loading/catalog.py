@@ -6,9 +6,11 @@ asked of the family itself. A model that cannot be run still gets a card, which 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
 from engine.gguf_parts import first, wholes
@@ -18,6 +20,11 @@ from engine.loading.files import described
 from engine.messages import Cards, Command, Inspect, ModelCard, Progress, Run, Scan
 from engine.models import family
 from engine.models.reader import Reader
+
+if TYPE_CHECKING:
+    from engine.loading.gguf import GGUFWeights
+    from engine.loading.safetensors import Weights
+    from engine.models.base import LanguageModel
 
 BUNDLED = (Path(__file__).parents[2] / "assets" / "models").resolve()
 DEPTH = 3
@@ -37,6 +44,8 @@ def inspect(path: str) -> ModelCard:
     kind = "decoder"
     context = parameters = size = 0
     precision = ""
+    weights = None
+    in_memory: tuple[tuple[str, int], ...] = ()
     # Each part is read as far as it goes: a card of a model that cannot be run is as full as it can be.
     try:
         weights = found.weights()
@@ -54,7 +63,10 @@ def inspect(path: str) -> ModelCard:
         model_type = reader.take("model_type", str)
         module = family(model_type)
         kind = module.Model.kind
-        context = module.Config.read(reader).context
+        config = module.Config.read(reader)
+        context = config.context
+        if weights is not None:
+            parameters, in_memory = _needed(weights, module.Model.outline(config))
     except EngineError as error:
         reason, hint = error.message, error.hint
     return ModelCard(
@@ -67,6 +79,7 @@ def inspect(path: str) -> ModelCard:
         hint=hint,
         parameters=parameters,
         bytes_on_disk=size,
+        bytes_in_memory=in_memory,
         context=context,
         precision=precision,
         tokenizer=tokenizer,
@@ -74,6 +87,20 @@ def inspect(path: str) -> ModelCard:
         bundled=BUNDLED in found.path.resolve().parents,
         note=note,
     )
+
+
+def _needed(weights: Weights | GGUFWeights, model: LanguageModel) -> tuple[int, tuple[tuple[str, int], ...]]:
+    """How many parameters the file holds, without the masks that older ones have beside them; their bytes in memory."""
+    from engine.quantize import DTYPES  # with torch, which the family has imported by now
+
+    count = exact = 0
+    for entry in weights.entries.values():
+        name = model.rename(entry.name)
+        if name is not None:
+            count += math.prod(entry.shape)
+            exact += math.prod(entry.shape) if name.endswith(model.exact) else 0
+    wide = {"fp16": 2 * exact}
+    return count, tuple((name, count * dtype.itemsize + wide.get(name, 0)) for name, dtype in DTYPES.items())
 
 
 def scan(folders: tuple[str, ...]) -> Iterator[ModelCard]:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -121,8 +121,19 @@ class LanguageModel(nn.Module):
     exact: tuple[str, ...] = ()
     config: DecoderConfig
 
+    @classmethod
+    def outline(cls, config: DecoderConfig) -> Self:
+        """A model without its parts, which can only say how tensors are named: to build it whole may take seconds."""
+        model = cls.__new__(cls)
+        nn.Module.__init__(model)
+        model.config = config
+        return model
+
     def rename(self, name: str) -> str | None:
-        """The parameter that a tensor of the checkpoint belongs to; None for one that is not needed."""
+        """The parameter that a tensor of the checkpoint belongs to; None for one that is not needed.
+
+        It asks nothing of the model but its config.
+        """
         return name
 
 
