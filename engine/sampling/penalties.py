@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch import where as choose
 
 from engine.params import SamplingParams
 from engine.sampling.moment import START, Moment
-
-LONGEST_MATCH = 50
-"""A repetition longer than this weighs as one of this length; text-generation-webui's cap."""
-
-HIGHEST_EXPONENT = math.log(1e30)
+from engine.sampling.repetition import longest_match, repeats
 
 
 def penalties(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
@@ -61,9 +54,7 @@ def dry(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment 
     ids: list[int] = []
     rows: list[int] = []
     amounts: list[float] = []
-    longest = int(
-        min(LONGEST_MATCH, params.dry_allowed_length + HIGHEST_EXPONENT / math.log(max(params.dry_base, 1.001)))
-    )
+    longest = longest_match(params)
     breakers = np.fromiter(moment.breakers, np.int64, len(moment.breakers))
     for row, past in enumerate(history[:, -params.dry_window :].cpu().numpy() if params.dry_window else ()):
         for x, length in repeats(past, breakers, longest).items():
@@ -75,29 +66,6 @@ def dry(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment 
         return logits
     at = (torch.tensor(rows, device=logits.device), torch.tensor(ids, device=logits.device))
     return logits.index_put(at, -logits.new_tensor(amounts), accumulate=True)
-
-
-def repeats(past: npt.NDArray[np.int64], breakers: npt.NDArray[np.int64], longest: int) -> dict[int, int]:
-    """For every id that followed the last id of past [T] before: how many ids up to the end match there, at most."""
-    end = len(past) - 1
-    if end < 1 or past[end] in breakers:
-        return {}
-    stops = np.isin(past, breakers) if breakers.size else np.zeros(len(past), bool)
-    at = np.flatnonzero(past[:end] == past[end])  # where an earlier run that ends like this one ends
-    length = np.ones(len(past), np.int64)
-    alive = at
-    for back in range(1, longest):
-        if back > end or stops[end - back]:
-            break
-        alive = alive[alive >= back]
-        alive = alive[past[alive - back] == past[end - back]]
-        if not alive.size:
-            break
-        length[alive] += 1
-    found: dict[int, int] = {}
-    for x, count in zip(past[at + 1].tolist(), length[at].tolist()):
-        found[x] = max(count, found.get(x, 0))
-    return found
 
 
 def no_repeat(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
