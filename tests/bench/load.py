@@ -3,8 +3,9 @@
     PYTHONPATH=. python tests/bench/load.py [--gigabytes 2]
 
 Writes a random Llama checkpoint of that size in shards, loads it in a fresh process as it is and widened to fp32 (half
-the size), and samples the process' anonymous memory (RssAnon; mapped files are not counted) every few milliseconds. The
-goal: the peak stays below the size in memory plus a tenth. Also: how often progress came, and how long a cancel took.
+the size), and samples the process' anonymous memory (RssAnon; mapped files are not counted) every few milliseconds.
+Then the same with GGUF files that are of that size in bf16. The goal: the peak stays below the size in memory plus a
+tenth. Also: how often progress came, and how long a cancel took.
 """
 
 from __future__ import annotations
@@ -20,14 +21,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH, HIDDEN, VOCABULARY = 2048, 5632, 32000
+KINDS = ("Q8_0", "Q4_0", "Q4_K", "Q6_K")
+
+
+def layers_of(size: int) -> int:
+    """How many layers a model has that takes so many bytes in bf16."""
+    layer = 4 * WIDTH * WIDTH + 3 * WIDTH * HIDDEN
+    return max(1, round((size / 2 - 2 * VOCABULARY * WIDTH) / layer))
 
 
 def write(folder: Path, size: int) -> None:
     import torch
     from safetensors.torch import save_file
 
-    layer = 4 * WIDTH * WIDTH + 3 * WIDTH * HIDDEN
-    layers = max(1, round((size / 2 - 2 * VOCABULARY * WIDTH) / layer))
+    layers = layers_of(size)
     config = {
         "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": WIDTH, "vocab_size": VOCABULARY,
         "intermediate_size": HIDDEN, "num_hidden_layers": layers, "num_attention_heads": 32, "torch_dtype": "bfloat16",
@@ -54,6 +61,40 @@ def write(folder: Path, size: int) -> None:
             tensors[f"model.layers.{i}.{norm}.weight"] = torch.ones(WIDTH).bfloat16()
         shard(f"layer-{i}.safetensors", tensors)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+
+
+def write_gguf(path: Path, size: int, kind: str) -> None:
+    """The same as one GGUF file, of random blocks with finite scales; layers share theirs."""
+    import numpy as np
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter
+
+    layers, number = layers_of(size), GGMLQuantizationType[kind]
+    block, nbytes = GGML_QUANT_SIZES[number]
+    source = np.random.default_rng(0)
+    writer = GGUFWriter(path, "llama")
+    for add, value in (
+        (writer.add_embedding_length, WIDTH), (writer.add_block_count, layers), (writer.add_head_count, 32),
+        (writer.add_context_length, 2048), (writer.add_feed_forward_length, HIDDEN),
+        (writer.add_layer_norm_rms_eps, 1e-5),
+    ):  # fmt: skip
+        add(value)
+
+    def some(rows: int, columns: int) -> np.ndarray:
+        packed = source.integers(0, 256, (rows, columns // block * nbytes), np.uint8)
+        return packed & np.where(np.arange(packed.shape[1]) % 2, 0xBF, 0xFF).astype(np.uint8)
+
+    square, wide, tall, ones = some(WIDTH, WIDTH), some(HIDDEN, WIDTH), some(WIDTH, HIDDEN), np.ones(WIDTH, np.float32)
+    for name in ("token_embd", "output"):
+        writer.add_tensor(f"{name}.weight", some(VOCABULARY, WIDTH), raw_dtype=number)
+    writer.add_tensor("output_norm.weight", ones)
+    for i in range(layers):
+        for name in ("attn_norm", "ffn_norm"):
+            writer.add_tensor(f"blk.{i}.{name}.weight", ones)
+        parts = {f"attn_{name}": square for name in ("q", "k", "v", "output")}
+        for name, packed in {**parts, "ffn_gate": wide, "ffn_up": wide, "ffn_down": tall}.items():
+            writer.add_tensor(f"blk.{i}.{name}.weight", packed, raw_dtype=number)
+    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
+        step()
 
 
 def anonymous() -> int:
@@ -101,7 +142,8 @@ def measure(folder: str, precision: str) -> None:
         cancelled = type(error).__name__
     size = loaded.bytes_in_memory
     result = {
-        "precision": precision, "size_in_memory_mb": round(size / 1e6), "before_mb": round(before / 1e6),
+        "model": Path(folder).stem, "precision": precision,
+        "size_in_memory_mb": round(size / 1e6), "before_mb": round(before / 1e6),
         "peak_anonymous_mb": round(peak[0] / 1e6), "peak_over_size": round(peak[0] / size, 3),
         "seconds": round(seconds, 2), "steps": len(gaps), "longest_step_ms": round(1000 * max(gaps)),
         "cancel_ms": round(1000 * (time.perf_counter() - asked)), "cancelled_with": cancelled,
@@ -117,10 +159,17 @@ def main() -> None:
     if given.child:
         measure(*given.child)
         return
+    size = given.gigabytes * 1e9
     for precision, share in (("auto", 1.0), ("fp32", 0.5)):
         with tempfile.TemporaryDirectory() as folder:
-            write(Path(folder), round(given.gigabytes * 1e9 * share))
+            write(Path(folder), round(size * share))
             subprocess.run([sys.executable, __file__, "--child", folder, precision], check=True, cwd=ROOT)
+    for kind in KINDS:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, f"{kind}.gguf")
+            write_gguf(file, round(size), kind)
+            for precision in ("bf16", "fp32"):
+                subprocess.run([sys.executable, __file__, "--child", str(file), precision], check=True, cwd=ROOT)
 
 
 if __name__ == "__main__":
