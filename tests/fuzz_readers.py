@@ -22,6 +22,7 @@ if __name__ == "__main__":  # as a script it stands beside the packages, not abo
 import torch  # noqa: F401, its own memory is not the readers'
 
 from engine.errors import EngineError
+from engine.gguf_parts import parts
 from engine.loading.catalog import inspect
 from engine.loading.checkpoint import checkpoint
 from engine.text.tokenizer import Tokenizer
@@ -111,7 +112,8 @@ def _weights(path: Path) -> None:
 def run(sources: list[Path], count: int, first: int = 0) -> dict[str, float]:
     """Read count spoiled files; how many were refused, the longest time, the growth of memory in MB.
 
-    A source is a GGUF file or a folder, of which its safetensors file or a JSON beside it is spoiled.
+    A source is a GGUF file, beside which lie the other parts if it is one of several, or a folder, of which its
+    safetensors file or a JSON beside it is spoiled.
     """
     before = _peak()
     refused, longest, largest = 0, 0.0, 0
@@ -144,10 +146,11 @@ def _peak() -> float:
 def _written(place: Path, source: Path, seed: int) -> tuple[Path, int]:
     """The spoiled copy of a source, and its size in bytes."""
     if source.is_file():
-        data = spoiled(source.read_bytes(), _gguf_header(source), seed)
-        path = place / "spoiled.gguf"
-        path.write_bytes(data)
-        return path, len(data)
+        found = {part: part.read_bytes() for part in parts(source)}
+        found[source] = spoiled(found[source], _gguf_header(source), seed)
+        for part, data in found.items():
+            (place / part.name).write_bytes(data)
+        return place / source.name, sum(map(len, found.values()))
     folder = place / "spoiled"
     folder.mkdir(exist_ok=True)
     files = {file.name: file.read_bytes() for file in sorted(source.iterdir()) if file.is_file()}
@@ -164,7 +167,7 @@ def _written(place: Path, source: Path, seed: int) -> tuple[Path, int]:
 def _gguf_header(path: Path) -> int:
     from engine.gguf import GGUF
 
-    file = GGUF(path)
+    file = GGUF(path, alone=True)
     return min((info.offset for info in file.tensors.values()), default=file.size)
 
 

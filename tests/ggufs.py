@@ -14,7 +14,8 @@ from typing import Any
 import gguf
 import numpy as np
 import torch
-from gguf import GGMLQuantizationType, GGUFWriter
+from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
+from gguf.constants import GGUFValueType
 
 NAMES = {"gpt_neox": "gptneox", "gemma3_text": "gemma3", "mixtral": "llama", "qwen3_moe": "qwen3moe"}
 TRANSPOSED = ("attn_qkv.weight", "attn_output.weight", "ffn_up.weight", "ffn_down.weight")
@@ -68,6 +69,22 @@ def write_gguf(path: Path, model: Any, kind: str = "F32", stacked: bool = True, 
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def split(whole: Path, folder: Path, tensors: int) -> list[Path]:
+    """The file in parts of so many tensors each, as the library's own writer makes them."""
+    writer = GGUFWriter(folder / "story.gguf", "llama", split_max_tensors=tensors)
+    reader = GGUFReader(whole)
+    for key, field in reader.fields.items():
+        if not key.startswith("GGUF.") and key != "general.architecture":
+            kind = field.types[0]
+            inner = field.types[1] if kind == GGUFValueType.ARRAY else None
+            writer.add_key_value(key, field.contents(), kind, inner)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, np.array(tensor.data), raw_dtype=tensor.tensor_type)
+    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
+        step()
+    return sorted(folder.glob("*.gguf"))
 
 
 def _matrices(tensors: dict[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from checkpoints import loaded
-from gguf import GGUFReader, GGUFWriter
-from gguf.constants import GGUFValueType
+from ggufs import split
 
 from engine.errors import BadModelFiles
 from engine.gguf import GGUF
@@ -22,22 +20,6 @@ from engine.text.tokenizer import Tokenizer
 @pytest.fixture
 def real(references: Path) -> Path:
     return references / "models" / "stories260K" / "gguf" / "stories260K-f32.gguf"
-
-
-def split(whole: Path, folder: Path, tensors: int) -> list[Path]:
-    """The file in parts of so many tensors each, as the library's own writer makes them."""
-    writer = GGUFWriter(folder / "story.gguf", "llama", split_max_tensors=tensors)
-    reader = GGUFReader(whole)
-    for key, field in reader.fields.items():
-        if not key.startswith("GGUF.") and key != "general.architecture":
-            kind = field.types[0]
-            inner = field.types[1] if kind == GGUFValueType.ARRAY else None
-            writer.add_key_value(key, field.contents(), kind, inner)
-    for tensor in reader.tensors:
-        writer.add_tensor(tensor.name, np.array(tensor.data), raw_dtype=tensor.tensor_type)
-    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
-        step()
-    return sorted(folder.glob("*.gguf"))
 
 
 def test_any_part_opens_the_whole_model(real: Path, tmp_path: Path) -> None:
