@@ -148,7 +148,8 @@ class ModelJobs:
         loaded = yield from _loading(command, run)
         template, note = _template(tokenizer, loaded.kind)
         generation = _generation(loaded)
-        info = _info(loaded, generation, template is not None or _joins_turns(loaded), note)
+        chats, chat_format = template is not None or _joins_turns(loaded), tokenizer.chat_format if template else ""
+        info = _info(loaded, generation, chats, note, chat_format)
         self._put_down()
         speculation = Speculation(loaded.model) if isinstance(loaded.model, Decoder) else None
         self._bench = Workbench(loaded, generation, tokenizer, template, info, speculation)
@@ -439,12 +440,13 @@ def _template(tokenizer: Tokenizer, kind: str) -> tuple[ChatTemplate | None, str
     if tokenizer.chat_template is None:
         return None, "This is a base model without a chat template: it continues a text."
     template = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens, tokenizer)
+    fallback = f"Its files hold no chat template: {tokenizer.chat_format}'s is used, as its special tokens show."
     try:
         template.render([Message("user", "Hi")], True)
     except EngineError as error:
         template.close()
         return None, f"Its chat template cannot be used, so it continues a text. {error.message}"
-    return template, ""
+    return template, fallback if tokenizer.chat_format else ""
 
 
 GENERATION_KEYS = (
@@ -477,7 +479,7 @@ def model_defaults(generation: dict[str, Any]) -> tuple[SamplingParams, tuple[st
     return params, tuple(taken)
 
 
-def _info(loaded: LoadedModel, generation: dict[str, Any], chats: bool, note: str) -> ModelInfo:
+def _info(loaded: LoadedModel, generation: dict[str, Any], chats: bool, note: str, chat_format: str) -> ModelInfo:
     defaults, taken = model_defaults(generation)
     config = loaded.model.config
     return ModelInfo(
@@ -503,4 +505,5 @@ def _info(loaded: LoadedModel, generation: dict[str, Any], chats: bool, note: st
         encoder_layers=getattr(config, "encoder_layers", 0),
         encoder_heads=getattr(config, "encoder_heads", config.heads) if loaded.kind == "encoder-decoder" else 0,
         use=getattr(config, "use", ""),
+        chat_format=chat_format,
     )

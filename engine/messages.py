@@ -135,7 +135,8 @@ class TokenRecord:
 class ModelCard:
     """What is known of a model folder without loading it. reason: why it is not supported, one sentence.
 
-    bytes_in_memory: what its weights take in each precision; none where it cannot be run.
+    bytes_in_memory: what its weights take in each precision; none where it cannot be run. chat_format: the name of the
+    fallback that is its chat template, "" where that is its own.
     """
 
     path: str
@@ -152,6 +153,7 @@ class ModelCard:
     precision: str = ""
     tokenizer: str = ""
     chat_template: bool = False
+    chat_format: str = ""
     bundled: bool = False
     note: str = ""
 
@@ -162,6 +164,7 @@ class ModelInfo:
 
     layers and heads are the decoder's where it has one; encoder_layers and encoder_heads an encoder-decoder's other
     side's, else 0. use: what an encoder was trained for: fill, classify or embed (all of them embed too).
+    chat_format: the name of the fallback template in use because the files hold none, else "".
     """
 
     path: str
@@ -186,6 +189,7 @@ class ModelInfo:
     encoder_layers: int = 0
     encoder_heads: int = 0
     use: str = ""
+    chat_format: str = ""
 
 
 @dataclass(frozen=True, slots=True)

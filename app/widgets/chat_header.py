@@ -12,6 +12,7 @@ from engine import Chat, ModelInfo, Progress
 
 ROOMY = 520  # pixels: narrower, words give way to icons
 BESIDE = 84  # pixels of the row that are no words: margins, spaces, the arrow beside the name
+WHOSE_FORMAT = "{name} has no chat template of its own: {format}'s is used, as its special tokens show."
 WHY_COMPLETE = "{name} has no chat template: it continues text, it does not take turns."
 WHY_NEITHER = "{name} is an {kind}: the Playground is the place for it."
 
@@ -118,6 +119,8 @@ class ChatHeader(QFrame):
         if info is not None and not self.chat_button.isEnabled():
             why = WHY_COMPLETE if info.kind == "decoder" else WHY_NEITHER
             words = why.format(name=info.name, kind=info.kind)
+        elif info is not None and info.chat_format and self._chat.mode != "complete":
+            words = WHOSE_FORMAT.format(name=info.name, format=info.chat_format)
         self._why.setText(words)
         self._why.setVisible(bool(words))
 

@@ -37,7 +37,8 @@ def facts(card: ModelCard) -> str:
     if card.context:
         parts.append(f"context {card.context:,}")
     if card.supported:
-        parts.append("chats" if card.chat_template else "continues text")
+        chats = f"chats as {card.chat_format}" if card.chat_format else "chats"
+        parts.append(chats if card.chat_template else "continues text")
     return " · ".join(part for part in parts if part)
 
 

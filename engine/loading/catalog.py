@@ -39,7 +39,7 @@ def inspect(path: str) -> ModelCard:
     found = checkpoint(path)
     model_type = found.family
     name, note = found.described
-    chat_template = found.chat_template
+    chat_template, chat_format = found.template.source is not None, found.template.format
     reason = hint = ""
     kind = "decoder"
     context = parameters = size = 0
@@ -84,6 +84,7 @@ def inspect(path: str) -> ModelCard:
         precision=precision,
         tokenizer=tokenizer,
         chat_template=chat_template,
+        chat_format=chat_format,
         bundled=BUNDLED in found.path.resolve().parents,
         note=note,
     )

@@ -16,6 +16,7 @@ from engine.errors import BadModelFiles, EngineError
 from engine.gguf_parts import first, title, wholes
 from engine.loading.files import described, model_folder, read_json, read_optional
 from engine.loading.safetensors import Weights
+from engine.text.chat_formats import Found, of_folder, of_gguf
 
 if TYPE_CHECKING:
     from engine.gguf import GGUF
@@ -71,10 +72,13 @@ class Folder:
         except OSError:
             return next((kind for name, kind in OLDER_TOKENIZERS.items() if (self.path / name).is_file()), "")
 
-    @property
-    def chat_template(self) -> bool:
-        settings = read_optional(self.path / "tokenizer_config.json")
-        return "chat_template" in settings or (self.path / "chat_template.jinja").is_file()
+    @cached_property
+    def template(self) -> Found:
+        """The chat template; none where a file that should say it cannot be read."""
+        try:
+            return of_folder(self.path)
+        except EngineError:
+            return Found(None)
 
 
 @dataclass(frozen=True)
@@ -139,9 +143,13 @@ class GGUFFile:
         held = "tokenizer.ggml.tokens" in self.header.metadata
         return TOKENIZERS.get(str(kind), "unknown") if held else ""
 
-    @property
-    def chat_template(self) -> bool:
-        return "tokenizer.chat_template" in self.header.metadata
+    @cached_property
+    def template(self) -> Found:
+        """The chat template; none where the vocabulary that should say it cannot be read."""
+        try:
+            return of_gguf(self.header)
+        except EngineError:
+            return Found(None)
 
 
 Checkpoint = Folder | GGUFFile

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import tokenizers
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import BadModelFiles
+
+if TYPE_CHECKING:
+    import tokenizers
 
 AGAIN = "Download the model's files again."
 LARGEST = 64 * 2**20
@@ -20,6 +21,7 @@ LARGEST = 64 * 2**20
 class Files:
     """What a model's files say of its tokenizer; settings are in the words of a tokenizer_config.json.
 
+    chat_format: the name of the fallback that template is, "" where it is the model's own.
     tokens: how many of the ids are the model's, where the tokenizer needs further ones for itself. target: the
     tokenizer of what the model writes, where that has a vocabulary of its own.
     """
@@ -27,6 +29,7 @@ class Files:
     backend: tokenizers.Tokenizer
     settings: dict[str, Any]
     template: str | None = None
+    chat_format: str = ""
     tokens: int | None = None
     target: Files | None = None
 

@@ -16,6 +16,7 @@ from tokenizers import AddedToken
 
 from engine.errors import BadModelFiles, EngineError
 from engine.gguf_parts import wholes
+from engine.text.chat_formats import of_folder, of_gguf
 from engine.text.files import AGAIN, Files, first_line, read_json, read_text
 from engine.text.older import builder
 
@@ -25,18 +26,18 @@ def read(place: Path) -> Files:
     if place.is_file():
         return _guarded(place.name, lambda: _of_gguf(place))
     settings = read_json(place / "special_tokens_map.json") | read_json(place / "tokenizer_config.json")
-    template = _chat_template(place, settings)
+    template, chat_format = of_folder(place)
     path = place / "tokenizer.json"
     if path.is_file():
         backend = _guarded(f"tokenizer.json in {place}", lambda: tokenizers.Tokenizer.from_str(read_text(path)))
         backend.no_truncation()
         backend.no_padding()
-        return Files(backend, settings, template)
+        return Files(backend, settings, template, chat_format)
     found = builder(place, settings)
     if found:
         files: Files = _guarded(f"{found[0]} in {place}", found[1])
         _add_listed(files.backend, settings, place)
-        return replace(files, template=template)
+        return replace(files, template=template, chat_format=chat_format)
     models = wholes(place.glob("*.gguf"))
     if len(models) == 1:
         return read(models[0])
@@ -57,8 +58,8 @@ def _of_gguf(path: Path) -> Files:
     from engine.gguf import GGUF
     from engine.text.gguf_vocabulary import vocabulary
 
-    backend, settings = vocabulary(GGUF(path))
-    return Files(backend, settings, settings["chat_template"])
+    file = GGUF(path)
+    return Files(*vocabulary(file), *of_gguf(file))
 
 
 def _add_listed(backend: tokenizers.Tokenizer, settings: dict[str, Any], place: Path) -> None:
@@ -77,21 +78,3 @@ def _add_listed(backend: tokenizers.Tokenizer, settings: dict[str, Any], place: 
         (backend.add_special_tokens if added.special else backend.add_tokens)([added])
         if backend.token_to_id(token["content"]) != id:
             raise BadModelFiles(f"The added token {token['content']!r:.60} in {place} does not get its id {id}.", AGAIN)
-
-
-def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
-    """The checkpoint's template: chat_template.jinja, else tokenizer_config's, else chat_template.json's.
-
-    Of a list of named templates the one called "default", else the first.
-    """
-    path = folder / "chat_template.jinja"
-    if path.is_file():
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadModelFiles(f"chat_template.jinja in {folder} cannot be read: {first_line(error)}.") from error
-    template = settings.get("chat_template") or read_json(folder / "chat_template.json").get("chat_template")
-    if isinstance(template, list):
-        named = {str(t.get("name")): t.get("template") for t in template if isinstance(t, dict)}
-        template = named.get("default", next(iter(named.values()), None))
-    return template if isinstance(template, str) and template else None

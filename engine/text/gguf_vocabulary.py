@@ -56,8 +56,6 @@ def vocabulary(file: GGUF) -> Built:
         id = file.take(PREFIX + key, int, -1)
         if 0 <= id < len(pieces):
             settings[name] = pieces[id].text
-    template = file.metadata.get("tokenizer.chat_template")
-    settings["chat_template"] = template if isinstance(template, str) else None
     return BUILDERS[kind](file, pieces, settings)
 
 

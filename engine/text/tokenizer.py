@@ -47,8 +47,8 @@ class Tokenizer:
     """One model's tokenizer. Safe to read from several threads.
 
     kind: the library's model ("BPE", "Unigram", "WordPiece"). special_tokens: name to text, for chat templates.
-    bos_id, eos_id: None where the checkpoint names none. target: the tokenizer of what the model writes, which is this
-    one but for a translator with a vocabulary for each language.
+    bos_id, eos_id: None where the checkpoint names none. chat_format: the fallback's name where chat_template is one,
+    else "". target: the tokenizer of what the model writes: this one, but for translators with two vocabularies.
     """
 
     def __init__(self, files: Files, name: str) -> None:
@@ -56,6 +56,7 @@ class Tokenizer:
         self._backend = backend
         self.name = name
         self.chat_template = files.template
+        self.chat_format = files.chat_format
         self.kind = type(backend.model).__name__
         self.vocabulary_size: int = files.tokens or backend.get_vocab_size(with_added_tokens=True)
         self.special_tokens = _special_tokens(settings)
