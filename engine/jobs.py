@@ -501,7 +501,7 @@ def _info(loaded: LoadedModel, generation: dict[str, Any], chats: bool, note: st
         chat_template=chats,
         defaults=defaults,
         from_model=taken,
-        note=note,
+        note=" ".join(filter(None, (note, loaded.model.note))),
         encoder_layers=getattr(config, "encoder_layers", 0),
         encoder_heads=getattr(config, "encoder_heads", config.heads) if loaded.kind == "encoder-decoder" else 0,
         use=getattr(config, "use", ""),

@@ -65,8 +65,10 @@ def inspect(path: str) -> ModelCard:
         kind = module.Model.kind
         config = module.Config.read(reader)
         context = config.context
+        outline = module.Model.outline(config)
+        note = " ".join(filter(None, (note, outline.note)))
         if weights is not None:
-            parameters, in_memory = _needed(weights, module.Model.outline(config))
+            parameters, in_memory = _needed(weights, outline)
     except EngineError as error:
         reason, hint = error.message, error.hint
     return ModelCard(

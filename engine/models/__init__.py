@@ -19,6 +19,7 @@ FAMILIES: dict[str, str] = {
     "smollm3": "engine.models.smollm3",
     "olmo2": "engine.models.olmo2",
     "gemma2": "engine.models.gemma2",
+    "gemma3": "engine.models.gemma3_text",
     "gemma3_text": "engine.models.gemma3_text",
     "phi3": "engine.models.phi3",
     "mixtral": "engine.models.mixtral",

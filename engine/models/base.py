@@ -129,6 +129,11 @@ class LanguageModel(nn.Module):
         model.config = config
         return model
 
+    @property
+    def note(self) -> str:
+        """What of the checkpoint is not run, one sentence; empty where all of it is."""
+        return ""
+
     def rename(self, name: str) -> str | None:
         """The parameter that a tensor of the checkpoint belongs to; None for one that is not needed.
 

@@ -1,7 +1,8 @@
 """The text part of the Gemma 3 architecture: five layers with a window and fast rotary positions, then a full one.
 
 Norms around every part, and on every head's queries and keys. Parameter names are the checkpoint's; norm weights are
-what is added to 1. Source: transformers' modeling_gemma3.py, whose logits the tests compare with.
+what is added to 1. Of a model that also sees (gemma3) the text part is run, which without a picture computes the same
+alone. Source: transformers' modeling_gemma3.py, whose logits the tests compare with.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Self
 
 from torch import Tensor
 
-from engine.models.base import Reader, Remember, Span, read_rotary, read_scaling
+from engine.models.base import Reader, Remember, Span, plain_decoder, read_rotary, read_scaling
 from engine.models.layers import LayerTap, Mask, Rotary, RotaryConfig, ShiftedRMSNorm, Table, soft_capped
 from engine.models.trunk import (
     LARGEST_CONTEXT,
@@ -26,19 +27,33 @@ from engine.models.trunk import (
 
 THETA, LOCAL_THETA = 1_000_000.0, 10_000.0
 
+UNSAID = {"num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 262208}
+"""What the released configs leave out of their text parts."""
+
+SIGHT = ("vision_tower.", "multi_modal_projector.")
+"""How the names begin of what a picture would go through."""
+
 
 @dataclass(frozen=True, slots=True)
 class Config(TrunkConfig):
-    """query_scale: queries are divided by its root. local_rotary: that of the layers with a window."""
+    """query_scale: queries are divided by its root. local_rotary: that of the layers with a window.
+
+    sees: whether the checkpoint is of a model that also sees.
+    """
 
     local_rotary: RotaryConfig
     attention_bias: bool
     query_scale: float
     logit_cap: float | None
     windows: tuple[int | None, ...]
+    sees: bool
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
+        sees = reader.take("model_type", str, "gemma3_text") == "gemma3"
+        if sees:
+            plain_decoder(reader, "Gemma3ForConditionalGeneration")
+            reader = reader.within("text_config", UNSAID)
         reader.choice("use_bidirectional_attention", (None, False), False)
         reader.choice("attn_logit_softcapping", (None,), None)
         rotary, local_rotary = _read_rotaries(reader)
@@ -65,6 +80,7 @@ class Config(TrunkConfig):
             query_scale=reader.positive("query_pre_attn_scalar", 256.0),
             logit_cap=reader.positive("final_logit_softcapping") if reader.has("final_logit_softcapping") else None,
             windows=tuple(window if name == "sliding_attention" else None for name in types),
+            sees=sees,
         )
 
 
@@ -125,3 +141,16 @@ class Model(TrunkDecoder):
 
     def window(self, layer: int) -> int | None:
         return self.config.windows[layer]
+
+    @property
+    def note(self) -> str:
+        return "It reads text only: its vision part is not loaded." if self.config.sees else ""
+
+    def rename(self, name: str) -> str | None:
+        if self.config.sees:
+            name = name.removeprefix("model.")  # outermost in some files, behind the part's name in others
+            if name.startswith(SIGHT):
+                return None
+            name = name.removeprefix("language_model.").removeprefix("model.")
+            name = name if name.startswith("lm_head.") else f"model.{name}"
+        return super().rename(name)

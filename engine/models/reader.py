@@ -77,6 +77,10 @@ class Reader:
             return None
         return Reader(self.take(key, dict), f"{self.source}, {key}")
 
+    def within(self, key: str, defaults: dict[str, Any]) -> Reader:
+        """The object under key, which must be there, with defaults for what it leaves out."""
+        return Reader({**defaults, **self.take(key, dict)}, f"{self.source}, {key}")
+
     def named(self, *keys: str) -> str:
         """The first of these keys that is there, the first of all where none is: one value, named twice over time."""
         return next((key for key in keys if self.has(key)), keys[0])

@@ -98,8 +98,8 @@ def test_rows_read_in_chunks_through_a_cache_are_those_of_one_pass(pair: Pair) -
 
 
 def test_every_decoder_family_is_among_the_cases() -> None:
-    decoders = {name for name in FAMILIES if issubclass(family(name).Model, Decoder)}
-    assert decoders == {model_type for model_type, _ in CASES.values()}
+    decoders = {file for name, file in FAMILIES.items() if issubclass(family(name).Model, Decoder)}
+    assert decoders == {FAMILIES[model_type] for model_type, _ in CASES.values()}
 
 
 def test_rows_on_both_sides_of_a_boundary_are_those_of_each_text_alone(
