@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import UnsupportedModel
-from engine.gguf import GGUF
+from engine.errors import BadModelFiles, EngineError, UnsupportedModel
+from engine.gguf import GGUF, Strings
 from engine.models.reader import REQUIRED, Reader
 
 Config = dict[str, Any]
@@ -46,8 +46,10 @@ class Keys:
 
     @property
     def vocabulary(self) -> int | None:
-        embedding = self.file.tensors.get("token_embd.weight")
-        return embedding.shape[0] if embedding is not None else self.optional("vocab_size")
+        embedding, tokens = self.file.tensors.get("token_embd.weight"), self.file.metadata.get("tokenizer.ggml.tokens")
+        if embedding is not None:
+            return embedding.shape[0]
+        return self.optional("vocab_size") or (tokens.count if isinstance(tokens, Strings) else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,21 @@ class Architecture:
 def architecture(file: GGUF) -> tuple[Architecture, Config]:
     """The file's architecture and its config; UnsupportedModel names one that is not here."""
     name = file.take("general.architecture", str, "")
-    if name not in ARCHITECTURES:
-        raise UnsupportedModel(
-            f"{file.name} holds a model of the architecture {name!r}, which cannot be run yet.",
-            f"These can: {', '.join(sorted(ARCHITECTURES))}.",
-        )
-    found = ARCHITECTURES[name]
-    return found, found.config(Keys(file, name))
+    try:
+        if name not in ARCHITECTURES:
+            raise UnsupportedModel(
+                f"{file.name} holds a model of the architecture {name!r}, which cannot be run yet.",
+                f"These can: {', '.join(sorted(ARCHITECTURES))}.",
+            )
+        return ARCHITECTURES[name], ARCHITECTURES[name].config(Keys(file, name))
+    except EngineError:
+        if file.tensors:
+            raise
+        raise no_weights(file) from None  # what a vocabulary's file says of the model may be incomplete
+
+
+def no_weights(file: GGUF) -> BadModelFiles:
+    return BadModelFiles(f"{file.name} holds only a vocabulary, no weights.", "It can be used to turn text into ids.")
 
 
 # --- configs ----------------------------------------------------------------------------------------------------------

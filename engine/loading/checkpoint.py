@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import BadModelFiles, EngineError
+from engine.errors import EngineError
 from engine.gguf_parts import first, title, wholes
 from engine.loading.files import described, model_folder, read_json, read_optional
 from engine.loading.safetensors import Weights
@@ -119,12 +119,11 @@ class GGUFFile:
         return {"eos_token_id": [id for id in named if id is not None] + [tokens.index(t) for t in ENDS if t in tokens]}
 
     def weights(self) -> GGUFWeights:
+        from engine.loading.architectures import no_weights
         from engine.loading.gguf import GGUFWeights
 
         if not self.header.tensors:
-            raise BadModelFiles(
-                f"{self.path.name} holds only a vocabulary, no weights.", "It can be used to turn text into ids."
-            )
+            raise no_weights(self.header)
         return GGUFWeights(self.header, *self._architecture)
 
     @property

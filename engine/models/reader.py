@@ -25,8 +25,6 @@ KINDS = {
     list: "a list",
 }
 
-AGAIN = "Download the model's config.json again."
-
 
 class Reader:
     """One JSON object and the name to call it by in messages ("companion/config.json")."""
@@ -34,13 +32,14 @@ class Reader:
     def __init__(self, config: dict[str, Any], source: str) -> None:
         self._config = config
         self.source = source
+        self._again = f"Download {source.partition(',')[0]} again."
 
     def take(self, key: str, kind: type[T], default: T = REQUIRED) -> T:
         """The value of key, of that JSON type; BadModelFiles where it is of another one or missing without default."""
         value = self._config.get(key)
         if value is None:
             if default is REQUIRED:
-                raise BadModelFiles(f"{self.source} does not say {key}.", AGAIN)
+                raise BadModelFiles(f"{self.source} does not say {key}.", self._again)
             return default
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
@@ -96,4 +95,4 @@ class Reader:
         return UnsupportedModel(f"{self.source} sets {key} to {value!r:.80}, which Vitrine cannot do yet.", hint)
 
     def _bad(self, key: str, value: object, why: str) -> BadModelFiles:
-        return BadModelFiles(f"{self.source} sets {key} to {value!r:.80}, {why}.", AGAIN)
+        return BadModelFiles(f"{self.source} sets {key} to {value!r:.80}, {why}.", self._again)
