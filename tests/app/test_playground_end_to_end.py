@@ -57,7 +57,11 @@ def test_a_transliterator_writes_token_by_token_and_searches_with_beams(
         scores = [float(line.split("\t")[0]) for line in lines]
         assert len(lines) == 3 and scores == sorted(scores, reverse=True)
         assert lines[0].split("\t")[1] == pane.writer.target.toPlainText()
-        assert state.captures.focused is None and not pane.notice.isVisible()
+        assert (
+            "".join(each.text for each in state.captures.records(state.playground.target_key))
+            == lines[0].split("\t")[1]
+        )
+        assert state.captures.focused is not None and not pane.notice.isVisible()
 
 
 def test_an_encoder_fills_masks_compares_sentences_and_finds_words(
@@ -77,7 +81,23 @@ def test_an_encoder_fills_masks_compares_sentences_and_finds_words(
         pane.words.ask()
         settle(state, qtbot)
         assert pane.words.table.rowCount() > 0 and not pane.notice.isVisible()
-        pane.labels.field.setPlainText("the cat")
-        pane.labels.ask()
+        assert not pane.tabs.isTabVisible(pane.tabs.indexOf(pane.labels))
+        state.playground.classify("the cat")
         settle(state, qtbot)
-        assert "no head" in pane.notice.text
+        assert pane.notice.text.startswith("This model cannot name a text's class: it was made to fill masks.")
+
+
+def test_a_classifier_shows_its_labels_with_bars_and_cannot_fill(
+    home: Path, tmp_path: Path, themed: QApplication, qtbot: QtBot
+) -> None:
+    named = {"id2label": {"0": "bad", "1": "fair", "2": "good"}}
+    with opened(home, write_bert(tmp_path / "bert", "BertForSequenceClassification", **named), qtbot) as (pane, state):
+        titles = [pane.tabs.tabText(i) for i in range(pane.tabs.count()) if pane.tabs.isTabVisible(i)]
+        assert titles == ["Labels", "Similarity", "Words"]
+        pane.labels.field.setPlainText("the cat sat .")
+        pane.labels.button.click()
+        settle(state, qtbot)
+        rows = [line.split("\t") for line in pane.labels.table.as_text().splitlines()[1:]]
+        assert {name for name, _ in rows} == {"bad", "fair", "good"}
+        shares = [float(share.removesuffix(" %")) for _, share in rows]
+        assert shares == sorted(shares, reverse=True) and abs(sum(shares) - 100) < 0.1
