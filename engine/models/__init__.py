@@ -6,6 +6,7 @@ so that the families can be listed without importing torch.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import import_module
 from types import ModuleType
 
@@ -46,8 +47,10 @@ FAMILIES: dict[str, str] = {
 def family(model_type: str) -> ModuleType:
     """The family's module, imported now (and torch with it); UnsupportedModel where there is none."""
     if model_type not in FAMILIES:
+        near = get_close_matches(model_type, FAMILIES, n=3, cutoff=0.65)
+        hint = f"Nearest to it by name, {' and '.join(near)} can. " if near else ""
         raise UnsupportedModel(
             f"Models of type {model_type!r} cannot be run yet.",
-            f"These types can: {', '.join(sorted(FAMILIES))}.",
+            f"{hint}All types that can: {', '.join(sorted(FAMILIES))}.",
         )
     return import_module(FAMILIES[model_type])

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from checkpoints import loaded
+from decoders import greedy, greedy_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,6 +109,10 @@ def test_logits_are_those_of_transformers(pair: Pair, count: int) -> None:
     expected = pair.theirs(ids).logits
     assert expected.std() > 0.5
     torch.testing.assert_close(pair.ours(ids), expected, **TOLERANCE)
+
+
+def test_the_likeliest_tokens_are_those_of_transformers(pair: Pair) -> None:
+    assert greedy(pair.ours, ids_of(5), 40) == greedy_of(pair.theirs, ids_of(5), 40)
 
 
 @pytest.mark.parametrize("size", [1, 7, 64])
