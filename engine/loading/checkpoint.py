@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.errors import EngineError
 from engine.gguf_parts import first, title, wholes
@@ -29,8 +29,9 @@ ENDS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>",
 
 @dataclass(frozen=True)
 class Folder:
-    """source: what to call the config by in messages."""
+    """source: what to call the config by in messages; settings: what kind of thing it is."""
 
+    settings: ClassVar[str] = "config.json"
     path: Path
 
     @cached_property
@@ -85,6 +86,7 @@ class Folder:
 class GGUFFile:
     """The same of a GGUF file, or of the parts of one, whose header is read once. path: the first part."""
 
+    settings: ClassVar[str] = "metadata"
     path: Path
 
     @cached_property

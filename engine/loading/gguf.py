@@ -113,7 +113,7 @@ class GGUFWeights:
             tensor = torch.empty(info.shape, dtype=dtype or torch.float32)
             if len(info.shape) == 1:
                 values = floats(raw, info.kind)[0]
-                tensor.copy_(torch.from_numpy((values if rows is None else values[rows]) - plus_one))
+                tensor.copy_(torch.from_numpy(values if rows is None else values[rows]) - int(plus_one))
             else:
                 step = max(1, CHUNK // raw.shape[1])
                 for start in range(0, len(raw), step):

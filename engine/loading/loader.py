@@ -14,7 +14,7 @@ import torch
 
 from engine.errors import BadModelFiles, Cancelled, EngineError
 from engine.loading import memory, threads
-from engine.loading.checkpoint import checkpoint
+from engine.loading.checkpoint import Checkpoint, checkpoint
 from engine.loading.files import DOWNLOAD_AGAIN
 from engine.loading.gguf import GGUFWeights
 from engine.loading.safetensors import Weights, listed
@@ -83,7 +83,7 @@ def load(
     precision = _precision(params.precision, weights, device)
     with torch.device("meta"):
         model: LanguageModel = module.Model(config)
-    names = _matched(model, weights, found.path.name)
+    names = _matched(model, weights, found)
 
     done, total = 0, sum(weights.entries[name].nbytes for name in names)
     yield "Loading weights", 0, total
@@ -147,9 +147,10 @@ def _computes_bf16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def _matched(model: LanguageModel, weights: Weights | GGUFWeights, source: str) -> dict[str, str]:
+def _matched(model: LanguageModel, weights: Weights | GGUFWeights, files: Checkpoint) -> dict[str, str]:
     """Tensor name -> parameter name, every parameter there and of its shape; else BadModelFiles names which not."""
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    source, said = files.path.name, files.settings
     renamed = weights.places(model)
     names = {tensor: parameter for tensor, parameter in renamed.items() if parameter is not None}
     extra = sorted(tensor for tensor, parameter in names.items() if parameter not in shapes)
@@ -158,15 +159,15 @@ def _matched(model: LanguageModel, weights: Weights | GGUFWeights, source: str) 
         raise BadModelFiles(f"The weights of {source} lack {listed(missing)}.", DOWNLOAD_AGAIN)
     if extra:
         raise BadModelFiles(
-            f"The weights of {source} hold {listed(extra)}, which its config.json has no place for.",
-            "The config.json may be another model's. " + DOWNLOAD_AGAIN,
+            f"The weights of {source} hold {listed(extra)}, which its {said} has no place for.",
+            f"The {said} may be another model's. {DOWNLOAD_AGAIN}",
         )
     for tensor, parameter in names.items():
         found, expected = weights.entries[tensor].shape, shapes[parameter]
         if found != expected:
             raise BadModelFiles(
-                f"In {source}, {tensor} is {_times(found)}, but its config.json asks for {_times(expected)}.",
-                "The config.json may be another model's. " + DOWNLOAD_AGAIN,
+                f"In {source}, {tensor} is {_times(found)}, but its {said} asks for {_times(expected)}.",
+                f"The {said} may be another model's. {DOWNLOAD_AGAIN}",
             )
     return names
 
