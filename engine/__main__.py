@@ -13,6 +13,7 @@ import json
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,7 +47,7 @@ from engine.messages import (
 )
 from engine.params import CaptureParams, LoadParams, SamplingParams
 
-SUBCOMMANDS = ("generate", "chat", "score", "fill", "classify", "embed", "tokenize", "template", "inspect")
+SUBCOMMANDS = ("generate", "chat", "score", "fill", "classify", "embed", "tokenize", "template", "inspect", "bench")
 
 Answer = TypeVar("Answer", bound=Event)
 
@@ -85,16 +86,34 @@ class Client:
             signal.signal(signal.SIGINT, before)
 
 
-def load_model(client: Client, arguments: argparse.Namespace) -> ModelInfo:
+class Timing:
+    """How long the parts of a run took, in seconds, one after the other."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def mark(self, part: str) -> None:
+        """That part ends here, if it has not ended before."""
+        now = time.perf_counter()
+        if part not in self.parts:
+            self.parts[part] = now - self._last
+            self._last = now
+
+
+def load_model(client: Client, arguments: argparse.Namespace, timing: Timing | None = None) -> ModelInfo:
     """Load arguments.model; progress on stderr where that is a terminal."""
+    timing = timing or Timing()
     params = LoadParams(**given(arguments, LoadParams))
     info = None
     for event in client.run(Load(arguments.model, params)):
+        timing.mark("imports")
         if isinstance(event, Progress) and sys.stderr.isatty():
             share = f" {100 * event.done // event.total} %" if event.total else ""
             print(f"\r{event.phase}{share}\x1b[K", end="", file=sys.stderr, flush=True)
         elif isinstance(event, Loaded):
             info = event.info
+    timing.mark("load")
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     if info is None:
@@ -122,11 +141,13 @@ def generate(arguments: argparse.Namespace) -> int:
     if arguments.text is None and arguments.ids is None and arguments.source is None:
         arguments.usage("one of --prompt, --ids and --source is needed")
     prompt = _prompt(arguments)
-    capture = CaptureParams(candidates=0)
+    capture, timing = CaptureParams(candidates=0), Timing()
     with Client() as client:
-        info = load_model(client, arguments)
+        info = load_model(client, arguments, timing)
         result, streamed = None, False
         for event in client.run(Generate(prompt, sampling_from(arguments, info), capture)):
+            if isinstance(event, Tokens):
+                timing.mark("first_token")
             if isinstance(event, Tokens) and not arguments.json:
                 print(event.text, end="", flush=True)
                 streamed = True
@@ -134,6 +155,8 @@ def generate(arguments: argparse.Namespace) -> int:
                 result = event
     if not arguments.json:
         print("" if streamed or result is None else result.text)  # beams are known at the end
+        if arguments.timing:
+            print(", ".join(f"{part.replace('_', ' ')} {s:.2f} s" for part, s in timing.parts.items()), file=sys.stderr)
         if result is not None and result.finish == "cancelled":
             return 130
         return 0
@@ -145,6 +168,7 @@ def generate(arguments: argparse.Namespace) -> int:
         text=result.text,
         finish=result.finish,
         tokens_per_second=round(result.tokens_per_second, 2),
+        **({"timing": timing.parts} if arguments.timing else {}),
     )
     return 0
 
@@ -254,6 +278,23 @@ def inspect(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def bench(arguments: argparse.Namespace) -> int:
+    from engine.bench import Options
+    from engine.bench import bench as measure
+    from engine.bench.report import lines, write
+
+    names = {field.name for field in dataclasses.fields(Options)}
+    given = {name: value for name, value in vars(arguments).items() if name in names and value is not None}
+    result = measure(Options(**given))
+    if arguments.write:
+        write(Path(arguments.write), result)
+    if arguments.json:
+        _print_json(**result)
+    else:
+        print("\n".join(lines(result)))
+    return 0
+
+
 def chat(arguments: argparse.Namespace) -> int:
     """Talk in the terminal: a line is a turn; a base model continues each line instead. Ctrl+D ends it."""
     history: list[Message] = [Message("system", arguments.system)] if arguments.system else []
@@ -348,7 +389,8 @@ def _parser() -> argparse.ArgumentParser:
     def add(function: Callable[[argparse.Namespace], int], help: str, *, runs: bool = False) -> argparse.ArgumentParser:
         sub = commands.add_parser(function.__name__, help=help, description=help)
         sub.set_defaults(function=function)
-        sub.add_argument("model", metavar="MODEL", help="a model folder or a .gguf file")
+        several = "?" if function is bench else None
+        sub.add_argument("model", metavar="MODEL", nargs=several, help="a model folder or a .gguf file")
         if runs:
             add_flags(sub, LoadParams)
         return sub
@@ -366,6 +408,7 @@ def _parser() -> argparse.ArgumentParser:
     source = sub.add_mutually_exclusive_group()
     source.add_argument("--prompt", dest="text", metavar="TEXT")
     source.add_argument("--ids", metavar="IDS", help='token ids, taken as they are: "1 2 3"')
+    sub.add_argument("--timing", action="store_true", help="how long imports, loading and the first token took")
     add_sampling(sub)
 
     sub = add(chat, "Talk in the terminal.", runs=True)
@@ -401,10 +444,29 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--add-generation-prompt", action="store_true")
 
     add(inspect, "What a model folder holds, without loading it.")
+
+    sub = add(bench, "How fast a model, or a shape of random weights, runs here.")
+    sub.add_argument("--shape", metavar="SHAPE", help="in place of a model: 1b or 135m, a Llama of random weights")
+    sub.add_argument("--precision", metavar="NAME", help="as the other commands take it; a shape's default is int4")
+    for name, help in BENCH_NUMBERS.items():
+        sub.add_argument(f"--{name}", metavar="N", type=int, help=help)
+    sub.add_argument("--against", metavar="PROGRAM", help='"llama.cpp", through llama-cpp-python')
+    sub.add_argument("--busy", action="store_true", help="once more beside a process that keeps a core busy")
+    sub.add_argument("--cold", action="store_true", help="also from the start of a process to its first token")
+    sub.add_argument("--write", metavar="FILE", help="put the figures into the table of this file (README.md)")
     for sub in commands.choices.values():
         if sub.prog.split()[-1] != "chat":
             sub.add_argument("--json", action="store_true", help="one JSON object on stdout")
     return parser
+
+
+BENCH_NUMBERS = {
+    "threads": "processor threads; as many as run it best by default",
+    "prompt-tokens": "tokens of the prompt, which is what is written after (512)",
+    "tokens": "tokens written in each round (32)",
+    "rounds": "rounds, of which the median counts (5)",
+    "group": "weights that share a scale, in a quantised shape (32)",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
