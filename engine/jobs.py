@@ -28,7 +28,6 @@ from engine.errors import EngineError, InvalidValue
 from engine.lanes import Job
 from engine.loading import LoadedModel, load, memory
 from engine.loading.checkpoint import checkpoint
-from engine.loading.files import read_optional
 from engine.messages import (
     Attend,
     Classify,
@@ -405,15 +404,8 @@ def _answer(bench: Workbench, prompt: Prompt) -> tuple[list[int], str]:
 
 
 def _joins_turns(loaded: LoadedModel) -> bool:
-    """Whether the tokenizer's class is one that joins the turns of a conversation into a source (Blenderbot's)."""
-    if loaded.kind != "encoder-decoder" or not Path(loaded.path).is_dir():
-        return False
-    settings = read_optional(Path(loaded.path) / "tokenizer_config.json")
-    named = str(settings.get("tokenizer_class") or JOINING.get(loaded.family, ""))
-    return named.removesuffix("Fast") in JOINING.values()
-
-
-JOINING = {"blenderbot": "BlenderbotTokenizer", "blenderbot-small": "BlenderbotSmallTokenizer"}
+    """Whether it takes the turns of a conversation, joined into one source."""
+    return loaded.kind == "encoder-decoder" and checkpoint(loaded.path).joins_turns
 
 
 def _generation(loaded: LoadedModel) -> dict[str, Any]:

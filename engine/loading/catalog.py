@@ -39,7 +39,7 @@ def inspect(path: str) -> ModelCard:
     found = checkpoint(path)
     model_type = found.family
     name, note = found.described
-    chat_template, chat_format = found.template.source is not None, found.template.format
+    chat_template, chat_format = found.template.source is not None or found.joins_turns, found.template.format
     reason = hint = ""
     kind = "decoder"
     context = parameters = size = 0

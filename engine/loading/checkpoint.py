@@ -73,6 +73,12 @@ class Folder:
         except OSError:
             return next((kind for name, kind in OLDER_TOKENIZERS.items() if (self.path / name).is_file()), "")
 
+    @property
+    def joins_turns(self) -> bool:
+        """Whether its tokenizer's class is one that joins the turns of a conversation into a source (Blenderbot's)."""
+        named = read_optional(self.path / "tokenizer_config.json").get("tokenizer_class") or JOINING.get(self.family)
+        return str(named).removesuffix("Fast") in JOINING.values()
+
     @cached_property
     def template(self) -> Found:
         """The chat template; none where a file that should say it cannot be read."""
@@ -144,6 +150,10 @@ class GGUFFile:
         held = "tokenizer.ggml.tokens" in self.header.metadata
         return TOKENIZERS.get(str(kind), "unknown") if held else ""
 
+    @property
+    def joins_turns(self) -> bool:
+        return False
+
     @cached_property
     def template(self) -> Found:
         """The chat template; none where the vocabulary that should say it cannot be read."""
@@ -158,11 +168,13 @@ TOKENIZER_HEAD = re.compile(rb'"model"\s*:\s*\{\s*"type"\s*:\s*"(\w+)"')
 OLDER_TOKENIZERS = {
     "tokenizer.model": "SentencePiece",
     "spiece.model": "SentencePiece",
+    "sentencepiece.bpe.model": "SentencePiece",
     "source.spm": "SentencePiece",
     "merges.txt": "BPE",
     "vocab.txt": "WordPiece",
 }
-TOKENIZERS = {"llama": "BPE", "gpt2": "BPE", "bert": "WordPiece", "t5": "Unigram"}
+JOINING = {"blenderbot": "BlenderbotTokenizer", "blenderbot-small": "BlenderbotSmallTokenizer"}
+TOKENIZERS = {"llama": "BPE", "gpt2": "BPE", "gemma4": "BPE", "bert": "WordPiece", "t5": "Unigram"}
 
 
 def checkpoint(path: str) -> Checkpoint:

@@ -16,19 +16,23 @@ import tokenizers
 from tokenizers import AddedToken, normalizers
 
 from engine.errors import BadModelFiles, UnsupportedModel
-from engine.text import sentencepiece
+from engine.text import fairseq, sentencepiece
 from engine.text.blenderbot_small import blenderbot_small
 from engine.text.files import AGAIN, Files, read_bytes, read_json, read_text
 from engine.text.marian import marian
 from engine.text.splitting import QWEN2
 from engine.text.vocabularies import byte_level_bpe, framed, word_pieces
 
+ADD = "Add the model's tokenizer.json to the folder."
+SHIFTED = ("XLMRobertaTokenizer", "CamembertTokenizer", "MBartTokenizer", "AlbertTokenizer")
 Builder = Callable[[Path, dict[str, Any], str], Files]
 
 
 def _sentencepiece(path: Path, settings: dict[str, Any], kind: str) -> Files:
-    """Llama's, Gemma's and T5's; those of others shift ids against the file's."""
-    _require(path, kind, ("LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer", "T5Tokenizer"))
+    """Llama's, Gemma's and T5's, whose ids are the file's."""
+    _require(path, kind, ("LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer", "T5Tokenizer", *SHIFTED))
+    if kind in SHIFTED:
+        return _shifted(path, settings, kind)
     model = sentencepiece.read(read_bytes(path), f"{path.name} in {path.parent}")
     if kind == "T5Tokenizer":
         backend = model.tokenizer()
@@ -44,6 +48,23 @@ def _sentencepiece(path: Path, settings: dict[str, Any], kind: str) -> Files:
     _name(settings, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
     settings.setdefault("add_bos_token", True)
     return Files(backend, settings)
+
+
+def _shifted(path: Path, settings: dict[str, Any], kind: str) -> Files:
+    """Those that number their tokens otherwise than the file does."""
+    model = sentencepiece.read(read_bytes(path), f"{path.name} in {path.parent}")
+    if model.algorithm != sentencepiece.UNIGRAM:
+        raise UnsupportedModel(f"{path.name} in {path.parent} is not Unigram, which a {kind} reads.", ADD)
+    if kind == "AlbertTokenizer":
+        _name(settings, cls_token="[CLS]", sep_token="[SEP]", pad_token="<pad>", unk_token="<unk>", mask_token="[MASK]")
+        lower, accents = settings.get("do_lower_case") is not False, settings.get("keep_accents") is True
+        return Files(fairseq.albert(model, lower, accents), settings)
+    _name(settings, cls_token="<s>", bos_token="<s>", eos_token="</s>", sep_token="</s>")
+    _name(settings, pad_token="<pad>", unk_token="<unk>", mask_token="<mask>")
+    if kind == "MBartTokenizer":
+        language = settings.get("src_lang")
+        return Files(fairseq.mbart(model, language if language in fairseq.LANGUAGES else "en_XX"), settings)
+    return Files((fairseq.camembert if kind == "CamembertTokenizer" else fairseq.xlm_roberta)(model), settings)
 
 
 def _byte_level(path: Path, settings: dict[str, Any], kind: str) -> Files:
@@ -112,6 +133,7 @@ def _marian(path: Path, settings: dict[str, Any], kind: str) -> Files:
 BUILDERS: dict[str, tuple[str, Builder]] = {
     "tokenizer.model": ("LlamaTokenizer", _sentencepiece),
     "spiece.model": ("T5Tokenizer", _sentencepiece),
+    "sentencepiece.bpe.model": ("XLMRobertaTokenizer", _sentencepiece),
     "source.spm": ("MarianTokenizer", _marian),
     "vocab.json": ("GPT2Tokenizer", _byte_level),
     "vocab.txt": ("BertTokenizer", _word_pieces),
@@ -119,6 +141,7 @@ BUILDERS: dict[str, tuple[str, Builder]] = {
 """File name -> the class that writes it where nothing else is said, and what reads it."""
 
 CLASSES = {
+    "albert": "AlbertTokenizer",
     "bart": "BartTokenizer",
     "blenderbot": "BlenderbotTokenizer",
     "blenderbot-small": "BlenderbotSmallTokenizer",
@@ -156,7 +179,7 @@ def _require(path: Path, kind: str, known: tuple[str, ...]) -> None:
     if kind not in known:
         raise UnsupportedModel(
             f"{path.name} in {path.parent} belongs to a {kind}, which cannot be read yet.",
-            "Add the model's tokenizer.json to the folder.",
+            ADD,
         )
 
 

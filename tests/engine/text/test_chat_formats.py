@@ -116,6 +116,14 @@ def test_of_templates_with_names_the_default_counts(tmp_path: Path, as_list: boo
     assert of_folder(write(tmp_path, "</s>", chat_template=only)) == Found("tools")
 
 
+def test_blenderbots_join_turns_where_their_tokenizer_does(tmp_path: Path) -> None:
+    config = {"model_type": "blenderbot-small"}
+    for settings, chats in (({}, True), ({"tokenizer_class": "PreTrainedTokenizerFast"}, False)):
+        (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
+        assert (inspect(str(tmp_path)).chat_template, of_folder(tmp_path)) == (chats, Found(None))
+
+
 @pytest.mark.parametrize(("finetune", "expected"), [("Instruct", "Llama 3"), ("", ""), ("Base", "")])
 def test_a_gguf_says_itself_that_it_was_tuned(tmp_path: Path, finetune: str, expected: str) -> None:
     path = tmp_path / "model.gguf"
