@@ -422,7 +422,9 @@ def read_scaling(scaling: Reader | None, theta: float, context: int, fraction: f
     theta = scaling.positive("rope_theta", theta)
     kind = "rope_type" if scaling.has("rope_type") else "type"
     name = scaling.choice(kind, ("default", "linear", "dynamic", "llama3", "yarn"), "default")
-    if name in ("default", "dynamic"):  # dynamic scaling begins only behind the context, where Vitrine stops
+    # Dynamic scaling begins only behind the context. Vitrine stops there: each token more would turn all that was read
+    # otherwise, so a token's logits would depend on how its text was read, as they do in the reference.
+    if name in ("default", "dynamic"):
         return RotaryConfig(theta, fraction=fraction)
     if name == "linear":
         return RotaryConfig(theta, name, scaling.positive("factor"), fraction=fraction)
