@@ -44,7 +44,10 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    return read_bytes(path).decode("utf-8")
+    try:
+        return read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadModelFiles(f"{path.name} in {path.parent} cannot be read: it is no text.", AGAIN) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
