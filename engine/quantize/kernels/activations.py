@@ -7,9 +7,11 @@ the result.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from llvmlite import ir
 
-from engine.quantize.kernels.emit import F32, I8, I16, I32, I64, POINTER, Emitter, Value, count, splat, vector
+from engine.quantize.kernels.emit import F32, I8, I32, I64, POINTER, Emitter, Value, count, splat, vector
 
 BLOCK = 32
 """Values that share a step."""
@@ -22,11 +24,12 @@ def quantiser(module: ir.Module) -> None:
     """Write `quantise(x, width, blocks, bytes, step, shift)`: one row of `width` floats into `blocks` blocks."""
     f = Emitter(module, "quantise", [POINTER, I64, I64, POINTER, POINTER, POINTER], internal=True)
     x, width, blocks, codes, step, shift = f.arguments
-    rest = f.b.alloca(vector(F32, BLOCK))
-    rest.align = 64
+    rest = f.room(F32, BLOCK)
 
     def block(source: Value, index: Value) -> None:
-        _block(f, source, f.at(codes, f.b.mul(index, count(BLOCK)), I8), f.at(step, index, F32), f.at(shift, index, F32))
+        _block(
+            f, source, f.at(codes, f.b.mul(index, count(BLOCK)), I8), f.at(step, index, F32), f.at(shift, index, F32)
+        )
 
     whole = f.b.sdiv(width, count(BLOCK))
 
@@ -61,7 +64,7 @@ def _block(f: Emitter, x: Value, codes: Value, step: Value, shift: Value) -> Non
     for part in parts[1:]:
         nothing = f.fma(part, splat(F32, 8, 0.0), nothing)
     top = _across(f, largest, _larger)
-    spoiled = _across(f, nothing, lambda f, a, b: f.b.fadd(a, b))
+    spoiled = _across(f, nothing, _sum)
     there = f.b.fcmp_ordered(">", top, ir.Constant(F32, TINY))
     inverse = f.b.select(there, f.b.fdiv(ir.Constant(F32, 127.0), top), ir.Constant(F32, 0.0))
     size = f.b.fadd(f.b.fdiv(top, ir.Constant(F32, 127.0)), spoiled)
@@ -80,5 +83,13 @@ def _larger(f: Emitter, a: Value, b: Value) -> Value:
     return f.b.select(f.b.fcmp_ordered(">", a, b), a, b)
 
 
-def _across(f: Emitter, value: Value, join: object) -> Value:
-    raise NotImplementedError
+def _sum(f: Emitter, a: Value, b: Value) -> Value:
+    return f.b.fadd(a, b)
+
+
+def _across(f: Emitter, value: Value, join: Callable[[Emitter, Value, Value], Value]) -> Value:
+    """The eight numbers of a vector joined into one, half with half."""
+    for half in (4, 2, 1):
+        other = ir.Constant(vector(I32, 8), [(place + half) % 8 for place in range(8)])
+        value = join(f, value, f.b.shuffle_vector(value, value, other))
+    return f.b.extract_element(value, ir.Constant(I32, 0))

@@ -7,6 +7,7 @@ wants; Python's own loops unroll.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from llvmlite import ir
 
@@ -15,7 +16,8 @@ I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 F16, F32 = ir.HalfType(), ir.FloatType()
 POINTER = ir.PointerType()
 
-Value = ir.Value
+Value: TypeAlias = Any
+"""What an instruction gives; llvmlite ships no types."""
 
 
 def vector(element: ir.Type, count: int) -> ir.Type:
@@ -54,6 +56,13 @@ class Emitter:
 
     def store(self, value: Value, base: Value, index: Value | int, element: ir.Type, align: int) -> None:
         self.b.store(value, self.at(base, index, element), align=align)
+
+    def room(self, element: ir.Type, size: int) -> Value:
+        """Space on the stack for so many elements, aligned for any vector."""
+        space = self.b.alloca(ir.ArrayType(element, size))
+        space.align = 64
+        space.type = POINTER
+        return space
 
     def broadcast(self, scalar: Value, lanes: int) -> Value:
         """A number in every place of a vector."""
@@ -98,6 +107,18 @@ class Emitter:
         for phi, value in zip(results, leaving, strict=True):
             phi.add_incoming(value, last)
         return results
+
+    def drain(self, take: Callable[[], Value], stop: Value, body: Callable[[Value], None]) -> None:
+        """body(number) for each number that take() gives, until one is not below stop."""
+        head, inside, after = (self.b.append_basic_block(name) for name in ("take", "inside", "after"))
+        self.b.branch(head)
+        self.b.position_at_end(head)
+        number = take()
+        self.b.cbranch(self.b.icmp_signed("<", number, stop), inside, after)
+        self.b.position_at_end(inside)
+        body(number)
+        self.b.branch(head)
+        self.b.position_at_end(after)
 
     def _phi(self, value: Value, before: ir.Block) -> ir.PhiInstr:
         phi = self.b.phi(value.type)

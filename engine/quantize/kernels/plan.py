@@ -1,0 +1,88 @@
+"""Calling the native kernels: which matrices a call multiplies by is written down once, as numbers, and used again.
+
+A call costs a few microseconds of Python, so whatever does not depend on the input is in the plan.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine.quantize.kernels.entry import scratch_bytes
+from engine.quantize.kernels.native import Library
+from engine.quantize.kernels.products import Kind
+
+SHARE = 1 << 16
+"""Bytes of codes that a thread takes at once, about: enough for a stream, few enough to end together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """A matrix [rows, width] laid out in tiles (tiles.py), and the native functions that are right for it."""
+
+    library: Library
+    kind: Kind
+    rows: int
+    width: int
+    codes: Tensor
+    scale: Tensor
+    zero: Tensor | None
+
+
+class Plan:
+    """The products of one input with some matrices of the same width."""
+
+    def __init__(self, matrices: Sequence[Matrix]) -> None:
+        self._run = matrices[0].library.run
+        self._parallel = parallel()
+        self.width = matrices[0].width
+        self._rows = [matrix.rows for matrix in matrices]
+        self._total = sum(self._rows)
+        self._blocks = max(matrix.codes.shape[1] for matrix in matrices)
+        records: list[int] = []
+        offset = shares = 0
+        for matrix in matrices:
+            share = max(1, SHARE // matrix.codes[0].nbytes)
+            zero = 0 if matrix.zero is None else matrix.zero.data_ptr()
+            addresses = [matrix.library.product(matrix.kind), matrix.codes.data_ptr(), matrix.scale.data_ptr(), zero]
+            groups, tiles = matrix.scale.shape[1], matrix.scale.shape[0]
+            records += [*addresses, matrix.rows, groups, tiles, offset, shares, share]
+            offset += matrix.rows
+            shares += -(-tiles // share)
+        self._shares = shares
+        self._numbers = array.array("q", [self.width, self._blocks, shares, len(matrices), *records])
+        self._address = self._numbers.buffer_info()[0]
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
+        """x: float32 [..., width], contiguous; one float32 [..., rows] for each matrix."""
+        M = x.numel() // self.width
+        threads = min(torch.get_num_threads(), self._shares) if self._parallel else 1
+        y = torch.empty(M * self._total, dtype=torch.float32, device="cpu")
+        scratch = torch.empty(scratch_bytes(M, self._blocks, threads), dtype=torch.uint8, device="cpu")
+        self._run(self._address, x.data_ptr(), y.data_ptr(), scratch.data_ptr(), M, threads, self._parallel)
+        shape = x.shape[:-1]
+        if len(self._rows) == 1:
+            return (y.view(*shape, self._total),)
+        pieces = y.split([M * rows for rows in self._rows])
+        return tuple(piece.view(*shape, rows) for piece, rows in zip(pieces, self._rows))
+
+
+@functools.cache
+def parallel() -> int:
+    """The address of GOMP_parallel in the OpenMP library that torch runs its own threads with; 0 where it has another.
+
+    The same pool then serves both: two would fight for the processors.
+    """
+    for path in (Path(torch.__file__).parent / "lib").glob("libgomp*.so*"):
+        try:
+            return ctypes.cast(ctypes.CDLL(str(path)).GOMP_parallel, ctypes.c_void_p).value or 0
+        except (OSError, AttributeError):
+            continue
+    return 0
