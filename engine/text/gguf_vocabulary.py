@@ -84,9 +84,11 @@ def _word_pieces(file: GGUF, pieces: list[Piece], settings: dict[str, Any]) -> B
         for piece in pieces
     ]  # fmt: skip
     unknown = settings.get("unk_token", "[UNK]")
-    # Whether capitals count is not said in the file; a vocabulary without one capital has none to tell apart.
-    lower = not any(piece.text[:1].isupper() and piece.text.isascii() for piece in restored)
-    backend = word_pieces(ids_of(restored), unknown, lower)
+    # Older files do not say whether capitals count; a vocabulary without one capital has none to tell apart.
+    capitals = any(piece.text[:1].isupper() and piece.text.isascii() for piece in restored)
+    lower = file.take(f"{PREFIX}normalizer.lowercase", bool, not capitals)
+    accents = not file.take(f"{PREFIX}normalizer.strip_accents", bool, lower)
+    backend = word_pieces(ids_of(restored), unknown, lower, accents)
     add_tokens(backend, restored)
     before, after = settings.get("cls_token") or settings.get("bos_token", ""), settings.get("sep_token", "")
     if before or after:

@@ -30,6 +30,7 @@ Builder = Callable[[Path, dict[str, Any], str], Files]
 
 def _sentencepiece(path: Path, settings: dict[str, Any], kind: str) -> Files:
     """Llama's, Gemma's and T5's, whose ids are the file's."""
+    kind = "T5Tokenizer" if kind == "MT5Tokenizer" else kind
     _require(path, kind, ("LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer", "T5Tokenizer", *SHIFTED))
     if kind in SHIFTED:
         return _shifted(path, settings, kind)
@@ -105,10 +106,11 @@ def _pair(merge: str) -> tuple[str, str]:
 def _word_pieces(path: Path, settings: dict[str, Any], kind: str) -> Files:
     _require(path, kind, ("BertTokenizer", "DistilBertTokenizer"))
     lines = read_text(path).removesuffix("\n").split("\n")
-    lower = settings.get("do_lower_case") is not False
+    lower, chinese = settings.get("do_lower_case") is not False, settings.get("tokenize_chinese_chars") is not False
+    strip = settings.get("strip_accents")
     _name(settings, unk_token="[UNK]", sep_token="[SEP]", pad_token="[PAD]", cls_token="[CLS]", mask_token="[MASK]")
     vocabulary = {line.removesuffix("\r"): id for id, line in enumerate(lines)}
-    backend = word_pieces(vocabulary, settings["unk_token"], lower)
+    backend = word_pieces(vocabulary, settings["unk_token"], lower, None if strip is None else not strip, chinese)
     framed(backend, settings["cls_token"], settings["sep_token"])
     return Files(backend, settings)
 

@@ -27,7 +27,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-MEMORY = 512 * 2**20
+MEMORY = 256 * 2**20
 LONGEST = 1_000_000  # characters that a template may write of its own
 # Where the content of a message begins and ends. The number keeps a content from holding a mark, and digits survive
 # what templates like to do to text (upper, title, trim).

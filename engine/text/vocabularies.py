@@ -123,10 +123,16 @@ def text_bpe(
     return backend
 
 
-def word_pieces(vocabulary: dict[str, int], unknown: str, lower: bool) -> tokenizers.Tokenizer:
-    """BERT's WordPiece: words cut at blanks and signs, each then into its longest pieces from the left."""
+def word_pieces(
+    vocabulary: dict[str, int], unknown: str, lower: bool, accents: bool | None = None, chinese: bool = True
+) -> tokenizers.Tokenizer:
+    """BERT's WordPiece: words cut at blanks and signs, each then into its longest pieces from the left.
+
+    lower: capitals do not count. accents: they do; None is where capitals do. chinese: each such sign is a word.
+    """
     backend = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token=unknown, max_input_chars_per_word=100))
-    backend.normalizer = normalizers.BertNormalizer(lowercase=lower)
+    strip = None if accents is None else not accents
+    backend.normalizer = normalizers.BertNormalizer(lowercase=lower, strip_accents=strip, handle_chinese_chars=chinese)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
     return backend

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sentencepieces import CONTROL, NORMAL, SPACE, UNKNOWN, Row, cut, sentencepiece_model
 
 from engine.errors import UnsupportedModel
-from engine.text.tokenizer import Tokenizer
+from engine.text.tokenizer import Detokenizer, Tokenizer
 
 PIECES: list[Row] = [
     (text, -1.5 - n / 7, NORMAL) for n, text in enumerate(
@@ -62,6 +62,14 @@ def test_ids_and_texts_are_those_of_transformers(pair: tuple[Tokenizer, Any], te
     ids = library(text)["input_ids"]
     assert ours.encode(text) == ids
     assert ours.decode(ids) == library.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+@given(text=TEXTS)
+def test_text_arrives_piece_by_piece_as_it_is_read_whole(pair: tuple[Tokenizer, Any], text: str) -> None:
+    ours, _ = pair
+    ids = ours.encode(text)
+    stream = Detokenizer(ours)
+    assert "".join([stream.push(id) for id in ids]) + stream.flush() == ours.decode(ids)
 
 
 def test_ids_are_shifted_against_the_file(tmp_path: Path) -> None:

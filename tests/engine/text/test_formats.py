@@ -259,3 +259,46 @@ def test_what_was_made_of_gpt2s_vocabulary_is_framed_and_masked_as_in_transforme
         ids = theirs(text)["input_ids"]
         assert ours.encode(text) == ids, text
         assert ours.decode(ids, skip_special=False) == theirs.decode(ids, clean_up_tokenization_spaces=False), text
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {}, {"do_lower_case": False}, {"strip_accents": False}, {"do_lower_case": False, "strip_accents": True},
+        {"tokenize_chinese_chars": False},
+    ],
+)  # fmt: skip
+def test_what_bert_does_to_capitals_accents_and_chinese_is_as_its_settings_say(
+    references: Path, tmp_path: Path, settings: dict[str, bool]
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    lines = (references / "tokenizers" / "bert-base-uncased" / "vocab.txt").read_text("utf-8").splitlines()
+    lines += ["Ünal", "ünal", "Unal", "中文", "École"]
+    (tmp_path / "vocab.txt").write_text("\n".join(lines) + "\n", "utf-8")
+    (tmp_path / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "BertTokenizer", **settings}), "utf-8"
+    )
+    theirs = transformers.BertTokenizer(vocab={line: id for id, line in enumerate(lines)}, **settings)
+    ours = Tokenizer.load(str(tmp_path))
+    for text in [*texts_of(references), "Ünal ünal École 中文 Unal"]:
+        assert ours.encode(text) == theirs(text)["input_ids"], text
+
+
+@pytest.mark.parametrize(("lower", "accents", "expected"), [(True, None, 4), (True, False, 5), (False, None, 3)])
+def test_a_gguf_says_whether_capitals_and_accents_count(
+    tmp_path: Path, lower: bool, accents: bool | None, expected: int
+) -> None:
+    path = tmp_path / "v.gguf"
+    writer = GGUFWriter(path, "bert")
+    writer.add_tokenizer_model("bert")
+    writer.add_token_list(["[UNK]", "[CLS]", "[SEP]", f"{SPACE}Ü", f"{SPACE}u", f"{SPACE}ü"])
+    writer.add_token_types([2, 3, 3, 1, 1, 1])
+    writer.add_unk_token_id(0)
+    writer.add_bool("tokenizer.ggml.normalizer.lowercase", lower)
+    if accents is not None:
+        writer.add_bool("tokenizer.ggml.normalizer.strip_accents", accents)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    assert Tokenizer.load(str(path)).encode("Ü", special=False) == [expected]

@@ -181,7 +181,7 @@ def test_an_endless_template_is_stopped_and_the_next_one_works() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit a process's memory")
 def test_a_greedy_template_is_stopped() -> None:
-    template = with_template("{{ ('x' * 10**10) | length }}")
+    template = with_template("{{ ('x' * 256000000) | length }}")
     with pytest.raises(EngineError, match="too much memory"):
         template.render(TURNS, False)
     template.close()
