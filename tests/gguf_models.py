@@ -33,25 +33,48 @@ LONGROPE = {
     "short_factor": [1.0 + n / 10 for n in range(16)],
     "long_factor": [1.5 + n for n in range(16)],
 }
+YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16}
+LAYERED = {
+    "full_attention": {"rope_type": "linear", "rope_theta": 1000000.0, "factor": 8.0},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+}
+GEMMA3 = {
+    **GROUPED, "num_hidden_layers": 7, "head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 11
+}  # fmt: skip
+PARTIAL = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.75}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", {"tie_word_embeddings": False}),
     "llama, grouped, tied, linear": ("llama", {**GROUPED, "tie_word_embeddings": True, "rope_parameters": LINEAR}),
     "llama, biases": ("llama", {"attention_bias": True, "mlp_bias": True}),
+    "llama, yarn": ("llama", {"rope_parameters": YARN}),
+    "llama, wide heads": ("llama", {"head_dim": 64}),
     "qwen2": ("qwen2", {**GROUPED}),
+    "qwen2, yarn": ("qwen2", {**GROUPED, "rope_parameters": YARN}),
     "qwen3": ("qwen3", {"head_dim": 32, "tie_word_embeddings": True}),
     "mixtral": ("mixtral", {**GROUPED, "num_local_experts": 5, "num_experts_per_tok": 3}),
+    "mixtral, tied": ("mixtral", {"num_local_experts": 3, "num_experts_per_tok": 2, "tie_word_embeddings": True}),
     "qwen3_moe": ("qwen3_moe", {"head_dim": 32, "num_experts": 4, "num_experts_per_tok": 2,
                                 "moe_intermediate_size": 32, "norm_topk_prob": True}),
     "gemma2": ("gemma2", {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 11}),
-    "gemma3": ("gemma3_text", {**GROUPED, "num_hidden_layers": 7, "head_dim": 32, "query_pre_attn_scalar": 32,
-                               "sliding_window": 11}),
+    "gemma2, other caps": (
+        "gemma2", {"head_dim": 32, "query_pre_attn_scalar": 32, "attn_logit_softcapping": 20.0,
+                   "final_logit_softcapping": 5.0}
+    ),
+    "gemma3": ("gemma3_text", GEMMA3),
+    "gemma3, linear": ("gemma3_text", {**GEMMA3, "rope_parameters": LAYERED}),
     "phi3": ("phi3", {**PHI, "sliding_window": 11, "original_max_position_embeddings": 64}),
     "phi3, longrope": ("phi3", {**PHI, "rope_parameters": LONGROPE}),
+    "phi3, longrope, short text": (
+        "phi3", {**PHI, "max_position_embeddings": 2048, "original_max_position_embeddings": 512,
+                 "rope_parameters": LONGROPE}
+    ),
+    "phi3, partial": ("phi3", {**PHI, "original_max_position_embeddings": 64, "rope_parameters": PARTIAL}),
     "gpt2": ("gpt2", {"num_key_value_heads": None, "n_inner": 64}),
     "gpt_neox": ("gpt_neox", {"num_key_value_heads": None, "use_parallel_residual": False}),
     "gpt_neox, parallel": ("gpt_neox", {"num_key_value_heads": None, "rotary_pct": 0.5}),
     "bloom": ("bloom", {"num_key_value_heads": None, "intermediate_size": None}),
     "falcon": ("falcon", {**FALCON}),
+    "falcon, a key a head": ("falcon", {**FALCON, "multi_query": False}),
     "falcon, grouped": (
         "falcon", {**FALCON, "num_attention_heads": 6, "num_kv_heads": 2, "new_decoder_architecture": True}
     ),
