@@ -7,6 +7,7 @@ answer whose context begins alike sees the rows that both share, any other is to
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from PySide6.QtCore import QObject, Signal
 
@@ -66,8 +67,8 @@ class Captures(QObject):
         self._wish = True
         self._store = AttentionStore()
         self._thumbnails: dict[str, AttentionThumbnails] = {}  # by the name of their first layer
-        self._pieces: dict[int, str] = {}
-        self._asked: set[int] = set()  # ids whose pieces were asked for
+        self._pieces: dict[tuple[str, int], str] = {}  # by side: a source may have another vocabulary than its target
+        self._asked: set[tuple[str, int]] = set()  # those that were asked for
         self.following = True
         self.focused: tuple[str, int] | None = None
         self.source_row = 0
@@ -286,8 +287,8 @@ class Captures(QObject):
         """The pieces of the context in focus, or of its source; those not known yet show as their id until they are."""
         ids = self._ids() if side == "target" else self.source_ids
         if ids:  # else the records may be another model's, to which the same ids say something else
-            self._ask_for_pieces(ids)
-        return [self._pieces.get(i, f"<id {i}>") for i in ids]
+            self._ask_for_pieces(side, ids)
+        return [self._pieces.get((side, i), f"<id {i}>") for i in ids]
 
     @property
     def source_ids(self) -> tuple[int, ...]:
@@ -326,18 +327,20 @@ class Captures(QObject):
     def _columns(self, part: Part) -> int | None:
         return None if part.causal else len(self.source_ids)
 
-    def _ask_for_pieces(self, ids: Sequence[int]) -> None:
+    def _ask_for_pieces(self, side: str, ids: Sequence[int]) -> None:
         for record in self.records(self.focused[0]) if self.focused else ():
-            if record.id not in self._pieces:
-                self._pieces[record.id] = record.pieces[record.chosen] if record.chosen >= 0 else record.text
-        unknown = {i for i in ids if i not in self._pieces} - self._asked
+            if ("target", record.id) not in self._pieces:
+                piece = record.pieces[record.chosen] if record.chosen >= 0 else record.text
+                self._pieces["target", record.id] = piece
+        unknown = {(side, i) for i in ids if (side, i) not in self._pieces} - self._asked
         if unknown:
             self._asked |= unknown
-            self._workspace.submit(NamePieces(tuple(sorted(unknown))), self._on_pieces)
+            asked = NamePieces(tuple(sorted(i for _, i in unknown)), source=side == "source")
+            self._workspace.submit(asked, partial(self._on_pieces, side))
 
-    def _on_pieces(self, event: Event) -> None:
+    def _on_pieces(self, side: str, event: Event) -> None:
         if isinstance(event, Tokenized):
-            self._pieces.update(zip(event.ids, event.pieces))
+            self._pieces.update(((side, i), piece) for i, piece in zip(event.ids, event.pieces))
             self.attention_changed.emit()
 
     # --- events -----------------------------------------------------------------------------------------------------

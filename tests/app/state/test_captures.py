@@ -185,7 +185,7 @@ def test_attention_rows_and_tokens_are_those_of_the_context_in_focus(
     captures: Captures, fake: FakeEngine, bridge: Bridge
 ) -> None:
     write(captures, fake, bridge, "m", 900, ["a", "b"])
-    captures._pieces.update({1: "one", 2: "two", 3: "three"})
+    captures._pieces.update({("target", 1): "one", ("target", 2): "two", ("target", 3): "three"})
     assert captures.tokens() == ["one", "two", "three", "a", "b"]
     values, first = captures.map(DECODER, 1, 0)
     assert (first, values.shape) == (0, (5, 5))
@@ -343,7 +343,8 @@ def test_every_part_of_an_encoder_decoder_has_rows_of_its_own(
     assert writer.map(ENCODER, 0, 0)[0].shape == (3, 3)
     assert writer.row(ENCODER, 0, 0, 3) is None and writer.row(ENCODER, 1, 0, 2) is None
     assert all(writer.thumbnails(part) is not None for part in writer.parts)
-    assert len(writer.tokens("source")) == 3
+    assert writer.tokens("source") == ["<id 7>", "<id 8>", "<id 9>"] and writer.tokens()[:1] == ["<id 2>"]
+    assert [(command.ids, command.source) for command in fake.given(NamePieces)] == [((7, 8, 9), True), ((2,), False)]
 
 
 def test_rows_of_another_source_are_not_these(writer: Captures, fake: FakeEngine, bridge: Bridge) -> None:
