@@ -13,6 +13,7 @@ import pytest
 import torch
 from checkpoints import loaded
 from gguf_models import VARIANTS, random_bert, random_model, random_t5, written
+from ggufs import split
 from torch import Tensor
 from torch.nn import functional
 
@@ -98,6 +99,13 @@ def test_an_encoders_states_are_those_of_llama_cpp(tmp_path: Path) -> None:
     assert isinstance(model, Encoder)
     ids = torch.arange(1, 31)
     assert_close(model(ids[None]), llamacpp.states(path, ids.tolist()), LOOKED_UP)
+
+
+@torch.inference_mode()
+def test_a_model_in_parts_is_what_llama_cpp_joins_it_to(references: Path, tmp_path: Path) -> None:
+    first, *_, last = split(references / "models" / "stories260K" / "gguf" / "stories260K-f32.gguf", tmp_path, 20)
+    ids = torch.arange(3, 43)
+    assert_close(loaded(last).model(ids[None]), llamacpp.logits(first, ids.tolist()), EXACT)
 
 
 def test_every_architecture_is_among_them() -> None:
