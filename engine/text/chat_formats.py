@@ -113,7 +113,9 @@ def of_gguf(file: GGUF) -> Found:
     if isinstance(own, str) and own:
         return Found(own)
     kinds = file.numbers("tokenizer.ggml.token_type")
-    if kinds is None or "tokenizer.ggml.tokens" not in file.metadata:
+    packed = getattr(file.metadata.get("tokenizer.ggml.tokens"), "packed", b"")
+    # To look for marks in the bytes spares most files the decoding of their vocabulary.
+    if kinds is None or not any(all(mark.encode() in packed for mark in known.marks) for known in FORMATS):
         return Found(None)
     special = {id: text for id, (text, kind) in enumerate(zip(file.texts("tokenizer.ggml.tokens"), kinds.tolist()))
                if kind == CONTROL}  # fmt: skip
