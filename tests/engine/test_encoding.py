@@ -60,7 +60,7 @@ def test_a_text_without_a_mask_and_a_model_that_cannot_fill_one_are_refused(
 ) -> None:
     with pytest.raises(InvalidValue, match="no mask"):
         fill(1, *opened("BertForMaskedLM"), "the cat", 5, always)
-    with pytest.raises(InvalidValue, match="made to embed"):
+    with pytest.raises(InvalidValue, match="made to turn texts into vectors"):
         fill(1, *opened("BertModel"), "the [MASK]", 5, always)
 
 

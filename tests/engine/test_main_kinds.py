@@ -66,7 +66,7 @@ def test_what_a_kind_cannot_do_is_said_in_a_sentence(
         assert refused(capsys, *command).startswith("tiny is an encoder: it fills masks and compares sentences.")
     for command in (("embed", decoder, "--text", "a"), ("generate", decoder, "--source", "a")):
         assert "is a decoder: it continues a text." in refused(capsys, *command)
-    assert "made to embed" in refused(capsys, "classify", encoder, "--text", "the cat")
+    assert "made to turn texts into vectors" in refused(capsys, "classify", encoder, "--text", "the cat")
 
 
 def test_generate_without_prompt_ids_or_source_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
