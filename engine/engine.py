@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.home import data_folder
+from engine.importing import open_libraries, unhurried
 from engine.lanes import Jobs, Lane
 from engine.messages import Command, Done, Event, Failed, Inspect, Run, Scan, StoreCommand
 from engine.outbox import Outbox
@@ -79,7 +80,9 @@ class Engine:
 
 
 def _model_jobs() -> Jobs:
-    from engine.jobs import ModelJobs
+    open_libraries()
+    with unhurried():
+        from engine.jobs import ModelJobs
 
     return ModelJobs()
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # From the ground up. A room imports the rows below its own; within a row rooms do not know each other, except on the
 # ground floor. A file directly under engine/ is a room as well as a folder.
 ENGINE_ROWS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "params", "messages", "home", "gguf", "gguf_parts", "outbox", "lanes"}),
+    frozenset({"errors", "params", "messages", "home", "gguf", "gguf_parts", "importing", "outbox", "lanes"}),
     frozenset({"text", "inside", "sampling", "models", "quantize"}),
     frozenset({"decoding", "encoding", "loading", "adapters"}),
     frozenset({"memory", "training"}),

@@ -23,5 +23,6 @@ def place(model: nn.Module, name: str, tensor: Tensor, precision: str, device: s
     if owned:
         weight = tensor.to(device, DTYPES[precision])
     else:
-        weight = torch.empty_like(getattr(owner, leaf), dtype=DTYPES[precision], device=device).copy_(tensor)
+        there = getattr(owner, leaf)  # empty_like of what is on the meta device would import sympy, for a second
+        weight = torch.empty_strided(there.shape, there.stride(), dtype=DTYPES[precision], device=device).copy_(tensor)
     setattr(owner, leaf, nn.Parameter(weight, requires_grad=False))
