@@ -461,7 +461,7 @@ class SamplingParams(Params):
     beams: int = param(
         1,
         1,
-        8,
+        16,
         1,
         off=1,
         label="Beams",
