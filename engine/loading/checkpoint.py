@@ -174,7 +174,7 @@ OLDER_TOKENIZERS = {
     "vocab.txt": "WordPiece",
 }
 JOINING = {"blenderbot": "BlenderbotTokenizer", "blenderbot-small": "BlenderbotSmallTokenizer"}
-TOKENIZERS = {"llama": "BPE", "gpt2": "BPE", "gemma4": "BPE", "bert": "WordPiece", "t5": "Unigram"}
+TOKENIZERS = {"llama": "BPE", "gpt2": "BPE", "gemma4": "BPE", "whitespace": "BPE", "bert": "WordPiece", "t5": "Unigram"}
 
 
 def checkpoint(path: str) -> Checkpoint:

@@ -26,6 +26,7 @@ from engine.text.vocabularies import (
     sentencepiece_bpe,
     sentencepiece_unigram,
     text_bpe,
+    word_bpe,
     word_pieces,
 )
 
@@ -66,14 +67,24 @@ def _sentencepiece(file: GGUF, pieces: list[Piece], settings: dict[str, Any]) ->
 def _byte_pairs(file: GGUF, pieces: list[Piece], settings: dict[str, Any]) -> Built:
     name = file.take(f"{PREFIX}pre", str, "default")
     cuts = splitting("gemma4" if file.take(f"{PREFIX}model", str, "") == "gemma4" else name, file.name)
-    rows = [text.partition(" ") for text in file.texts(f"{PREFIX}merges")]
-    merges = [(left, right) for left, _, right in rows]
+    merges = _merges(file)
     if cuts.raw:
         backend = text_bpe(pieces, merges, cuts.patterns, whole_lines=cuts.whole_words)
     else:
         backend = byte_level_bpe(ids_of(pieces), merges, cuts.patterns, cuts.whole_words)
         add_tokens(backend, pieces)
     return backend, _ends(file, settings, bos=cuts.bos, eos=False)
+
+
+def _words(file: GGUF, pieces: list[Piece], settings: dict[str, Any]) -> Built:
+    """llama.cpp's type and splitting of one name: whitespace."""
+    backend = word_bpe(pieces, _merges(file), file.take(f"{PREFIX}normalizer.lowercase", bool, False))
+    return backend, _ends(file, settings, bos=False, eos=False)
+
+
+def _merges(file: GGUF) -> list[tuple[str, str]]:
+    rows = [text.partition(" ") for text in file.texts(f"{PREFIX}merges")]
+    return [(left, right) for left, _, right in rows]
 
 
 def _word_pieces(file: GGUF, pieces: list[Piece], settings: dict[str, Any]) -> Built:
@@ -115,6 +126,7 @@ BUILDERS: dict[str, Callable[[GGUF, list[Piece], dict[str, Any]], Built]] = {
     "llama": _sentencepiece,
     "gpt2": _byte_pairs,
     "gemma4": _byte_pairs,
+    "whitespace": _words,
     "bert": _word_pieces,
     "t5": _unigram,
 }

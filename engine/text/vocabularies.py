@@ -109,17 +109,23 @@ def text_bpe(
 
     whole_lines: line ends that together are a piece are taken as it is, whatever the merges would give.
     """
-    byte_fallback = any(piece.kind == Kind.BYTE for piece in pieces)
-    backend = tokenizers.Tokenizer(models.BPE(ids_of(pieces), merges, byte_fallback=byte_fallback))
+    backend = _text_bpe(pieces, merges)
     backend.normalizer = normalizers.Replace(" ", SPACE)
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in splitting]
     )
-    backend.decoder = _sentencepiece_decoder(byte_fallback, "never")
-    add_tokens(backend, pieces)
     if whole_lines:
         ends = sorted((piece.text for piece in pieces if piece.text.strip("\n") == "" and piece.text), key=len)
         backend.add_tokens([AddedToken(text, normalized=False) for text in ends])
+    return backend
+
+
+def word_bpe(pieces: Sequence[Piece], merges: list[tuple[str, str]], lower: bool) -> tokenizers.Tokenizer:
+    """BPE over the characters of each word; blanks only part them. lower: capitals do not count."""
+    backend = _text_bpe(pieces, merges)
+    if lower:
+        backend.normalizer = normalizers.Lowercase()
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return backend
 
 
@@ -176,6 +182,14 @@ def ids_of(pieces: Sequence[Piece]) -> dict[str, int]:
     for id, piece in enumerate(pieces):
         ids.setdefault(piece.text, id)
     return ids
+
+
+def _text_bpe(pieces: Sequence[Piece], merges: list[tuple[str, str]]) -> tokenizers.Tokenizer:
+    byte_fallback = any(piece.kind == Kind.BYTE for piece in pieces)
+    backend = tokenizers.Tokenizer(models.BPE(ids_of(pieces), merges, byte_fallback=byte_fallback))
+    backend.decoder = _sentencepiece_decoder(byte_fallback, "never")
+    add_tokens(backend, pieces)
+    return backend
 
 
 def _cleaned(squeeze: bool, charsmap: bytes) -> list[normalizers.Normalizer]:

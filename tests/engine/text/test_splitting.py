@@ -86,10 +86,12 @@ def trained(texts: list[str], cut: Any, alphabet: list[str]) -> tuple[list[str],
     return sorted(model["vocab"], key=model["vocab"].get), [" ".join(merge) for merge in model["merges"]]
 
 
-def write(path: Path, pre: str, tokens: list[str], merges: list[str], others: list[tuple[str, int]]) -> Path:
+def write(
+    path: Path, pre: str, tokens: list[str], merges: list[str], others: list[tuple[str, int]], model: str = "gpt2"
+) -> Path:
     """A GGUF of a vocabulary whose ends are its first token, <s>; others: further tokens and their kinds."""
     writer = GGUFWriter(path, "llama")
-    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_model(model)
     writer.add_tokenizer_pre(pre)
     writer.add_token_list(["<s>", *tokens, *(text for text, _ in others)])
     writer.add_token_types([3, *[1] * len(tokens), *(kind for _, kind in others)])
@@ -163,3 +165,13 @@ def test_only_newlines_that_are_a_piece_together_are_taken_whole(tmp_path: Path)
     for name, count in (("gemma4", 1), ("sarvam-moe", 3)):
         tokenizer = Tokenizer.load(str(write(tmp_path / f"{name}.gguf", name, tokens, ["a a"], [])))
         assert len(tokenizer.encode("a\n\n\na", special=False)) == count + 2
+
+
+@pytest.mark.parity
+def test_where_blanks_only_part_words_ids_are_llama_cpps(tmp_path: Path) -> None:
+    tokens, merges = ["a", "b", "ab", "中", "文", "中文", "A"], ["a b", "中 文"]
+    for others in ([], [(f"<0x{byte:02X}>", 6) for byte in range(256)]):
+        path = write(tmp_path / f"{len(others)}.gguf", "whitespace", tokens, merges, others, model="whitespace")
+        ours, theirs = Tokenizer.load(str(path)), llama_cpp(path)
+        for text in ("ab ab", "中文 a\tb", "Az b\n\n a", "a\u3000b é", " ", ""):
+            assert ours.encode(text, special=False) == theirs(text), text
