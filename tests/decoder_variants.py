@@ -174,9 +174,14 @@ KIN: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "qwen3_moe, the first dense": ("qwen3_moe", {**MOE, "mlp_only_layers": [0]}),
     "phi3": ("phi3", {**PHI, **WINDOW}),
-    "phi3, a part of each head": (
+    "phi3, a part of each head, tied": (
         "phi3",
-        {**PHI, **GROUPED, "rope_parameters": {"rope_theta": 300.0, "partial_rotary_factor": 0.75}},
+        {
+            **PHI,
+            **GROUPED,
+            "rope_parameters": {"rope_theta": 300.0, "partial_rotary_factor": 0.75},
+            "tie_word_embeddings": True,
+        },
     ),
     "phi3, longrope, short": ("phi3", {**PHI, "rope_parameters": LONGROPE, "original_max_position_embeddings": 64}),
 }
