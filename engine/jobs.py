@@ -498,4 +498,6 @@ def _info(loaded: LoadedModel, generation: dict[str, Any], chats: bool, note: st
         encoder_heads=getattr(config, "encoder_heads", config.heads) if loaded.kind == "encoder-decoder" else 0,
         use=getattr(config, "use", ""),
         chat_format=chat_format,
+        runs=loaded.runs,
+        held=loaded.held,
     )

@@ -159,12 +159,30 @@ class ModelCard:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Matrices of a model that are held alike. form: "4 bits in groups of 32", or a plain precision such as "fp32".
+
+    why: the reason where it is not what was asked for. error: how far the weights are off by rounding, root mean
+    square, relative to their own; 0 where they are what the file has.
+    """
+
+    form: str
+    matrices: int
+    weights: int
+    nbytes: int
+    why: str = ""
+    error: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """The loaded model. defaults: the sampling that its generation_config asks for, over Vitrine's own.
 
     layers and heads are the decoder's where it has one; encoder_layers and encoder_heads an encoder-decoder's other
     side's, else 0. use: what an encoder was trained for: fill, classify or embed (all of them embed too).
     chat_format: the name of the fallback template in use because the files hold none, else "".
+    runs: in what numbers and with what kernels it runs, and why, one sentence. held: its matrices, where some are in
+    groups of few bits.
     """
 
     path: str
@@ -190,6 +208,8 @@ class ModelInfo:
     encoder_heads: int = 0
     use: str = ""
     chat_format: str = ""
+    runs: str = ""
+    held: tuple[Held, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

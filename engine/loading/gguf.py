@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import gguf
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, dtype
 
     from engine.models.base import LanguageModel
+    from engine.quantize import Grouped
 
 KINDS = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
 """The number formats that are read."""
@@ -65,6 +67,15 @@ class GGUFWeights:
                 self.entries[info.name] = Entry(info.name, info.file, self._shape(info), precision, info.nbytes)
 
     @property
+    def files(self) -> list[Path]:
+        return sorted({entry.file for entry in self.entries.values()})
+
+    @property
+    def keepable(self) -> bool:
+        """Whether it takes work to quantise what is read, so that it is done once."""
+        return all(entry.precision in dict(PRECISIONS.values()) for entry in self.entries.values())
+
+    @property
     def parameters(self) -> int:
         return sum(math.prod(entry.shape) for entry in self.entries.values())
 
@@ -98,29 +109,51 @@ class GGUFWeights:
                     break
         return found
 
-    def read(self, names: list[str], dtype: dtype | None = None) -> Iterator[tuple[Entry, Tensor]]:
+    def read(
+        self, names: list[str], dtype: dtype | None = None, bits: Mapping[str, int] | None = None
+    ) -> Iterator[tuple[Entry, Tensor | Grouped]]:
         """The tensors of these names in the file's order, in that dtype or else in float32.
 
-        A few rows at a time: in float32 the embeddings alone may take more than the whole model does in the end.
+        bits: how many a matrix may have that stays in groups, with the codes that the file has.
         """
-        import torch
+        from engine.quantize.blocks import BITS  # with torch, which the catalog does without
 
         for info in sorted(map(self._infos.__getitem__, names), key=lambda info: (info.file, info.offset)):
-            name = info.name
             raw = self._file.raw(info).reshape(1 if len(info.shape) == 1 else info.shape[0], -1)
             rows = self._rows(info)
-            plus_one = self._architecture.plus_one and name.endswith("norm.weight")
-            tensor = torch.empty(info.shape, dtype=dtype or torch.float32)
-            if len(info.shape) == 1:
-                values = floats(raw, info.kind)[0]
-                tensor.copy_(torch.from_numpy(values if rows is None else values[rows]) - int(plus_one))
-            else:
-                step = max(1, CHUNK // raw.shape[1])
-                for start in range(0, len(raw), step):
-                    part = slice(start, start + step) if rows is None else rows[start : start + step]
-                    values = floats(raw[part], info.kind)
-                    tensor[start : start + step] = torch.from_numpy(values.reshape(-1, *info.shape[1:]))
-            yield self.entries[name], tensor.T if name.endswith(self._architecture.transposed) else tensor
+            kept = bits is not None and BITS.get(info.kind, 9) <= bits.get(info.name, 0)
+            grouped = self._grouped(info, raw, rows) if kept else None
+            yield self.entries[info.name], self._floats(info, raw, rows, dtype) if grouped is None else grouped
+
+    def _floats(self, info: TensorInfo, raw: np.ndarray, rows: np.ndarray | None, dtype: dtype | None) -> Tensor:
+        """A few rows at a time: in float32 the embeddings alone may take more than the whole model does in the end."""
+        import torch
+
+        plus_one = self._architecture.plus_one and info.name.endswith("norm.weight")
+        tensor = torch.empty(info.shape, dtype=dtype or torch.float32)
+        if len(info.shape) == 1:
+            values = floats(raw, info.kind)[0]
+            tensor.copy_(torch.from_numpy(values if rows is None else values[rows]) - int(plus_one))
+        else:
+            for part in _parts(raw, rows, CHUNK):
+                values = floats(raw[part.where], info.kind)
+                tensor[part.rows] = torch.from_numpy(values.reshape(-1, *info.shape[1:]))
+        return tensor.T if info.name.endswith(self._architecture.transposed) else tensor
+
+    def _grouped(self, info: TensorInfo, raw: np.ndarray, rows: np.ndarray | None) -> Grouped | None:
+        """A matrix with the codes that the file has, as [outputs, inputs]; None where its scales are not to be used."""
+        import torch
+
+        from engine.quantize.blocks import from_blocks
+        from engine.quantize.groups import stacked
+
+        found = []
+        for part in _parts(raw, rows, 64 * CHUNK):
+            grouped = from_blocks(torch.from_numpy(np.ascontiguousarray(raw[part.where])), info.kind, info.shape[1])
+            if grouped is None:
+                return None
+            found.append(grouped)
+        return stacked(found)
 
     def _rows(self, info: TensorInfo) -> np.ndarray | None:
         try:
@@ -130,6 +163,21 @@ class GGUFWeights:
 
     def _shape(self, info: TensorInfo) -> tuple[int, ...]:
         return info.shape[::-1] if info.name.endswith(self._architecture.transposed) else info.shape
+
+
+class _Part(NamedTuple):
+    """Some rows of a tensor, and where they lie in the file's."""
+
+    rows: slice
+    where: slice | np.ndarray
+
+
+def _parts(raw: np.ndarray, rows: np.ndarray | None, size: int) -> Iterator[_Part]:
+    """A tensor's rows in parts of so many bytes."""
+    step = max(1, size // raw.shape[1])
+    for start in range(0, len(raw), step):
+        here = slice(start, start + step)
+        yield _Part(here, here if rows is None else rows[here])
 
 
 def _experts(info: TensorInfo) -> list[TensorInfo]:

@@ -12,16 +12,19 @@ from typing import Any
 
 import torch
 
-from engine.errors import BadModelFiles, Cancelled, EngineError
-from engine.loading import memory, threads
+from engine.errors import BadModelFiles, EngineError
+from engine.loading import threads
 from engine.loading.checkpoint import Checkpoint, checkpoint
 from engine.loading.files import DOWNLOAD_AGAIN
 from engine.loading.gguf import GGUFWeights
+from engine.loading.placing import Placing
+from engine.loading.precision import Precision, choose, is_grouped
 from engine.loading.safetensors import Weights, listed
+from engine.messages import Held
 from engine.models import family
 from engine.models.base import DecoderConfig, LanguageModel, Reader
 from engine.params import LoadParams
-from engine.quantize import DTYPES, place
+from engine.quantize import nbytes, place, schemes, tie
 
 GENERATION_KEYS = (
     "bad_words_ids",
@@ -43,7 +46,7 @@ class LoadedModel:
 
     generation: the checkpoint's generation_config.json as it is, or what config.json says in its place. eos_ids: the
     ids that end an answer, config's and generation_config's together. start_id: what an encoder-decoder's target begins
-    with, where it is said.
+    with, where it is said. runs, held: as in ModelInfo.
     """
 
     model: LanguageModel
@@ -60,6 +63,8 @@ class LoadedModel:
     generation: dict[str, Any]
     eos_ids: tuple[int, ...]
     start_id: int | None = None
+    runs: str = ""
+    held: tuple[Held, ...] = ()
 
 
 def load(
@@ -80,30 +85,27 @@ def load(
     eos_ids = _eos_ids(raw, generation)
     device = _device(params.device)
     weights = found.weights()
-    precision = _precision(params.precision, weights, device)
+    precision = choose(params.precision, weights, device)
     with torch.device("meta"):
         model: LanguageModel = module.Model(config)
     names = _matched(model, weights, found)
-
-    done, total = 0, sum(weights.entries[name].nbytes for name in names)
-    yield "Loading weights", 0, total
-    for entry, tensor in weights.read(list(names), DTYPES[precision]):
-        if cancelled():
-            raise Cancelled
-        name = names[entry.name]
-        held = "fp32" if precision == "fp16" and name.endswith(model.exact) else precision
-        place(model, name, tensor, held, device, owned=weights.computed)
-        done += entry.nbytes
-        yield "Loading weights", done, total
+    tied = {name for name, other in model.optional.items() if other and name not in names.values()}
+    parameters = sum(weight.numel() for name, weight in model.named_parameters() if name not in tied)
+    vocabularies = {config.vocabulary, getattr(config, "source_vocabulary", config.vocabulary)}
+    grouped = is_grouped(precision.name, device)
+    plan = schemes(model, precision.name, vocabularies) if grouped else {}
+    plain = "fp32" if grouped else precision.name
+    placing = Placing(model, weights, names, plain, device, plan, cancelled)
+    yield from placing.run()
     for name, other in model.optional.items():
         if name in names.values():
             continue
         if other:
-            owner, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(owner), leaf, model.get_parameter(other))
+            tie(model, name, other)
         else:
-            place(model, name, torch.zeros(model.get_parameter(name).shape), precision, device)
+            place(model, name, torch.zeros(model.get_parameter(name).shape), plain, device)
     model.eval()
+    held = placing.held()
 
     if params.threads:
         torch.set_num_threads(params.threads)
@@ -117,34 +119,34 @@ def load(
         name=found.described[0],
         family=model_type,
         kind=model.kind,
-        parameters=sum(weight.numel() for weight in model.parameters()),
-        bytes_in_memory=sum(weight.nbytes for weight in model.parameters()),
+        parameters=parameters,
+        bytes_in_memory=nbytes(model),
         device=device,
-        precision=precision,
+        precision=_main_form(held) or precision.name,
         threads=torch.get_num_threads(),
         generation=generation,
         eos_ids=eos_ids,
         start_id=_start_id(generation, raw),
+        runs=_runs(held, precision),
+        held=held,
     )
 
 
-def _precision(wanted: str, weights: Weights | GGUFWeights, device: str) -> str:
-    """Auto is the file's own. Fast is that too, unless the processor has no instructions for 16 bits (measured: such
-    a one reads a prompt 7 times slower in bf16 than in fp32) and the memory holds twice the bytes. A quantised file has
-    none of its own: auto is fast there."""
-    if wanted not in ("auto", "fast"):
-        return wanted
-    plain = weights.precision in DTYPES
-    own = weights.precision if plain else "bf16"
-    if (wanted == "auto" and plain) or device != "cpu" or own == "fp32" or (own == "bf16" and _computes_bf16()):
-        return own
-    free = memory.available()
-    room = free is None or 4.4 * weights.parameters < free
-    return "fp32" if room else own
+def _main_form(held: tuple[Held, ...]) -> str:
+    """What most of the weights in groups have; empty where there are none."""
+    counts = {bits: sum(each.weights for each in held if each.form.startswith(f"{bits} bits")) for bits in (4, 8)}
+    return "" if not any(counts.values()) else "int4" if counts[4] > counts[8] else "int8"
 
 
-def _computes_bf16() -> bool:
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+def _runs(held: tuple[Held, ...], precision: Precision) -> str:
+    """In what numbers the model runs, by which kernels, and why."""
+    main = _main_form(held)
+    if not main:
+        return f"Runs in {precision.name}: {precision.why}."
+    from engine.quantize.kernels.choice import chosen  # builds kernels: not for a model of plain numbers
+
+    kernels = chosen()
+    return f"Runs in {main.removeprefix('int')} bits: {precision.why}. Kernels: {kernels.name}, {kernels.why}."
 
 
 def _matched(model: LanguageModel, weights: Weights | GGUFWeights, files: Checkpoint) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,9 +49,13 @@ class Entry:
 
 
 class Weights:
-    """All tensors of a folder by name. computed: whether what is read is nobody else's, and not the file's memory."""
+    """All tensors of a folder by name. computed: whether what is read is nobody else's, and not the file's memory.
+
+    keepable: whether it takes work to quantise what is read, so that it is done once.
+    """
 
     computed = False
+    keepable = True
 
     def __init__(self, folder: Path) -> None:
         self.files = _files(folder)
@@ -91,8 +95,10 @@ class Weights:
                 raise _unreadable(entry.file, entry.name, entry.precision)
         return {name: model.rename(name) for name in self.entries}
 
-    def read(self, names: list[str], dtype: dtype | None = None) -> Iterator[tuple[Entry, Tensor]]:
-        """The tensors of these names, file by file, mapped from disk: in the file's dtype, whichever is wanted."""
+    def read(
+        self, names: list[str], dtype: dtype | None = None, bits: Mapping[str, int] | None = None
+    ) -> Iterator[tuple[Entry, Tensor]]:
+        """The tensors of these names, file by file, mapped from disk: in the file's dtype, whatever is wanted."""
         wanted = set(names)
         for file in self.files:
             here = [entry for entry in self.entries.values() if entry.file == file and entry.name in wanted]

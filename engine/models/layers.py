@@ -436,6 +436,8 @@ class DenseMLP(nn.Module):
 class Conv1D(nn.Module):
     """A linear layer whose weight lies transposed, [in, out], as in GPT-2's checkpoints."""
 
+    transposed = True
+
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         # In memory it lies as a Linear's: 16 bits are read 10 times faster so on a CPU without their instructions.

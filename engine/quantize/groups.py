@@ -6,6 +6,7 @@ wants these numbers laid out is the packed form's business, and which scales are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +52,17 @@ class Grouped:
         """The same rows in another order."""
         zero = None if self.zero is None else self.zero[order]
         return Grouped(self.bits, self.group, self.shape, self.codes[order], self.scale[order], zero)
+
+
+def stacked(parts: Sequence[Grouped]) -> Grouped:
+    """Matrices of one form and width, one below the other."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    shape = (sum(part.shape[0] for part in parts), first.shape[1])
+    codes, scale = torch.cat([part.codes for part in parts]), torch.cat([part.scale for part in parts])
+    zeros = [part.zero for part in parts if part.zero is not None]
+    return Grouped(first.bits, first.group, shape, codes, scale, torch.cat(zeros) if zeros else None)
 
 
 def joined(codes: Tensor) -> Tensor:

@@ -8,15 +8,19 @@ known. Source: the idea is that of llama.cpp's make_qkx2_quants; the shifts are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
-from engine.quantize.groups import Grouped, in_groups, joined
+from engine.quantize.groups import Grouped, in_groups, joined, stacked
 
 CHUNK = 2**17
 """Weights that are searched at once: their intermediate results stay in the processor's cache."""
+
+PART = 2**20
+"""Weights that a thread takes at once."""
 
 BEGINNINGS = tuple((levels, shift) for levels in (14.5, 15.5, 16.5) for shift in (-1 / 3, 0.0, 1 / 3))
 """Into how many steps a group's range is cut at first, and by what part of a step it is shifted."""
@@ -25,23 +29,47 @@ TURNS = 2
 """How often codes and regression follow each other from the best beginning."""
 
 
+def quantised(weight: Tensor, bits: int, group: int, check: Callable[[], None] = lambda: None) -> tuple[Grouped, float]:
+    """A matrix [N, K] of any float dtype in groups, and how far it is off: root mean square, relative to its own.
+
+    On all processors; check is called between parts and may raise.
+    """
+    parts: list[Grouped] = []
+    off = size = 0.0
+    rows = weight.split(max(1, PART // weight.shape[1]))
+    with ThreadPoolExecutor(torch.get_num_threads()) as workers:
+        for grouped, part_off, part_size in workers.map(lambda part: _measured(part, bits, group), rows):
+            try:
+                check()
+            except BaseException:
+                workers.shutdown(cancel_futures=True)
+                raise
+            parts.append(grouped)
+            off, size = off + part_off, size + part_size
+    return stacked(parts), (off / size) ** 0.5 if size else 0.0
+
+
+def _measured(weight: Tensor, bits: int, group: int) -> tuple[Grouped, float, float]:
+    weight = weight.float().contiguous()
+    grouped = to_4_bits(weight, group) if bits == 4 else to_8_bits(weight, group)
+    return grouped, float((grouped.dense() - weight).square_().sum()), float(weight.square().sum())
+
+
 def to_8_bits(weight: Tensor, group: int) -> Grouped:
     """Rounded to nearest: weight [N, K] of any float dtype."""
-    parts = [_rounded(in_groups(rows, group)) for rows in _chunks(weight)]
-    codes, scale = (torch.cat(part) for part in zip(*parts))
+    codes, scale = _rounded(in_groups(weight, group))
     return Grouped(8, group, (weight.shape[0], weight.shape[1]), codes, scale)
 
 
 def to_4_bits(weight: Tensor, group: int, importance: Tensor | None = None) -> Grouped:
     """Searched: weight [N, K] of any float dtype; importance: the mean square of each input, float32 [K]."""
     weights = None if importance is None else in_groups(importance[None], group).permute(2, 0, 1)
-    parts = [_searched(in_groups(rows, group), weights) for rows in _chunks(weight)]
-    codes, scale, zero = (torch.cat(part) for part in zip(*parts))
-    return Grouped(4, group, (weight.shape[0], weight.shape[1]), codes, scale, zero)
-
-
-def _chunks(weight: Tensor) -> Iterator[Tensor]:
-    return iter(weight.split(max(1, CHUNK // weight.shape[1])))
+    K = weight.shape[1]
+    parts = []
+    for rows in weight.split(max(1, CHUNK // K)):
+        codes, scale, zero = _searched(in_groups(rows, group), weights)
+        parts.append(Grouped(4, group, (len(rows), K), codes, scale, zero))
+    return stacked(parts)
 
 
 def _rounded(w: Tensor) -> tuple[Tensor, Tensor]:
