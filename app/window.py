@@ -8,13 +8,14 @@ from __future__ import annotations
 import importlib
 
 from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QPaintEvent, QResizeEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow, QMenu, QSplitter, QWidget
 
 from app import actions, frame_style, theme
 from app.panes import chat, chats, status
 from app.state import State
 from app.widgets.dock import LEAST_WIDTH, Dock
+from app.widgets.dropped import files_of
 
 DOCKS = (  # module of app/panes, title, whether it is open at first
     ("sampling", "Sampling", True),
@@ -51,6 +52,7 @@ class Window(QMainWindow):
             | QMainWindow.DockOption.AnimatedDocks
         )
         self.setMinimumSize(480, 400)
+        self.setAcceptDrops(True)
         self._state = state
         self._settings = state.settings
         self._seen = False
@@ -306,6 +308,16 @@ class Window(QMainWindow):
         self.painted.emit()
         for dock in self.docks.values():
             dock.wake()
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """A model may be dropped anywhere."""
+        if files_of(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        self._show_models()
+        self._state.models.open(files_of(event.mimeData()))
+        event.acceptProposedAction()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

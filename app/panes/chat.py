@@ -231,7 +231,7 @@ class Pane(QWidget):
         elif self._state.workspace.loading is not None:
             self._welcome.say("Loading the model", "You can write already; the answer comes when it is ready.")
         else:
-            self._welcome.say("No model is loaded", "Choose one in the Models pane, or drop a model folder there.")
+            self._welcome.say("No model is loaded", "Choose one in the Models pane, or drop a model on the window.")
         self._choose_page()
 
     def _on_path(self) -> None:

@@ -1,6 +1,6 @@
 """The Models pane: the models of this machine folder by folder, how one is loaded, and the way to bring another.
 
-A folder can be dropped anywhere on it. Looking into folders and loading are the engine's work.
+Models can be dropped anywhere on it. Looking into folders and loading are the engine's work.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QPushButton, QSc
 
 from app import theme
 from app.state import State
+from app.widgets.dropped import files_of
 from app.widgets.form import Form
 from app.widgets.loading_strip import LoadingStrip
 from app.widgets.model_card import Card, words
@@ -32,8 +33,8 @@ NOTHING = (
 )
 HELP = (
     "To bring a real model, download a .gguf file, or a model's whole folder in safetensors form (config.json, "
-    "tokenizer.json, tokenizer_config.json and the .safetensors files), then add its folder here or drop it on this "
-    "pane. It needs at least as much memory as its files are large. Vitrine itself downloads nothing."
+    "tokenizer.json, tokenizer_config.json and the .safetensors files), then add its folder here or drop it on the "
+    "window. It needs at least as much memory as its files are large. Vitrine itself downloads nothing."
 )
 
 
@@ -238,7 +239,7 @@ class Pane(QWidget):
     # --- Qt -----------------------------------------------------------------------------------------------------------
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if _folders(event):
+        if files_of(event.mimeData()):
             event.acceptProposedAction()
             self._show_dropping(True)
 
@@ -247,8 +248,8 @@ class Pane(QWidget):
 
     def dropEvent(self, event: QDropEvent) -> None:
         self._show_dropping(False)
-        for folder in _folders(event):
-            self._models.add_folder(folder)
+        self.notice.hide()
+        self._models.open(files_of(event.mimeData()))
         event.acceptProposedAction()
 
     def _show_dropping(self, on: bool) -> None:
@@ -260,12 +261,6 @@ class Pane(QWidget):
         super().showEvent(event)
         if not self._models.cards and not self._models.scanning:
             self._models.refresh()
-
-
-def _folders(event: QDropEvent) -> list[str]:
-    """The folders that are dragged; a file stands for the folder it lies in."""
-    paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
-    return list(dict.fromkeys(path if os.path.isdir(path) else os.path.dirname(path) for path in paths if path))
 
 
 def _same(one: str, other: str) -> bool:

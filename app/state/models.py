@@ -5,13 +5,14 @@ Looking into folders is the engine's work, on its files' thread; here are only t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
 from app.settings import DEFAULTS, Settings
 from app.state.workspace import Workspace
-from engine import Cards, Done, Event, Failed, InvalidValue, LoadParams, ModelCard, Run, Scan
+from engine import Cards, Done, Event, Failed, Inspect, InvalidValue, LoadParams, ModelCard, Run, Scan
 
 BUNDLED = Path(__file__).resolve().parents[2] / "assets" / "models"
 
@@ -65,6 +66,14 @@ class Models(QObject):
             self._settings.set("folders", [*self.folders, folder])
         self.refresh()
 
+    def open(self, paths: Sequence[str]) -> None:
+        """What was dropped: the first model is loaded, and every model and folder of models joins the list.
+
+        A file of a model's folder stands for it. What holds no model is told with the engine's reason.
+        """
+        places = tuple(dict.fromkeys(str(_place(Path(path))) for path in paths))
+        self._workspace.submit(Scan(places), lambda event: self._on_opened(places, event))
+
     def remove_folder(self, path: str) -> None:
         """Stop looking there; nothing on the disk is touched."""
         self._settings.set("folders", [folder for folder in self.folders if folder != path])
@@ -82,6 +91,27 @@ class Models(QObject):
         self._scan = self._workspace.submit(Scan((str(BUNDLED), *self.folders)), self._take)
         self.cards_changed.emit()
 
+    def _on_opened(self, places: tuple[str, ...], event: Event) -> None:
+        if isinstance(event, Failed):
+            self.failed.emit(event.message, event.hint)
+        if not isinstance(event, Cards):
+            return
+        whole = [card for card in event.cards if card.path in places]
+        added = [place for place in places if any(Path(place) in (p := Path(c.path), *p.parents) for c in event.cards)]
+        self._settings.set("folders", [*dict.fromkeys((*self.folders, *added))])
+        self.refresh()
+        first = next((card for card in whole if card.supported), None)
+        if first is not None:
+            self.load(first.path)
+        elif whole:
+            self.failed.emit(whole[0].reason, whole[0].hint)
+        for place in [place for place in places if place not in added][:1]:
+            self._workspace.submit(Inspect(place), self._on_refused)
+
+    def _on_refused(self, event: Event) -> None:
+        if isinstance(event, Failed):
+            self.failed.emit(event.message, event.hint)
+
     def _take(self, event: Event) -> None:
         if self._scan is None or event.run != self._scan.id:
             return
@@ -92,3 +122,8 @@ class Models(QObject):
             self.cards_changed.emit()
         if isinstance(event, Failed):
             self.failed.emit(event.message, event.hint)
+
+
+def _place(path: Path) -> Path:
+    """A .json or .safetensors file means the folder that it lies in; anything else means itself."""
+    return path.parent if path.suffix in (".json", ".safetensors") else path

@@ -8,17 +8,17 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QPlainTextEdit,
     QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
+from app.widgets.dropped import TextEdit
 from app.widgets.named import named
 
 
-class TextField(QPlainTextEdit):
+class TextField(TextEdit):
     """A few lines of plain text; Enter with Ctrl asks, Tab leaves."""
 
     submitted = Signal()

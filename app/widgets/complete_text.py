@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QPlainTextEdit,
     QScrollArea,
     QStackedWidget,
     QToolButton,
@@ -19,6 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
+from app.widgets.dropped import TextEdit
 from app.widgets.ink import Ink
 from app.widgets.named import named, quiet_button
 from app.widgets.token_strip import TokenStrip
@@ -34,7 +34,7 @@ BUTTONS = (
 )
 
 
-class _Editor(QPlainTextEdit):
+class _Editor(TextEdit):
     submitted = Signal()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

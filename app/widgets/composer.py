@@ -9,9 +9,10 @@ import math
 
 from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QFontMetricsF, QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from app import theme
+from app.widgets.dropped import TextEdit
 from app.widgets.named import named
 
 MOST_LINES = 8
@@ -21,7 +22,7 @@ CONTINUE = ("Continue", "Continue the text", "Continue (Ctrl+Enter)")
 ROOM = 3  # pixels above and below the lines
 
 
-class Editor(QPlainTextEdit):
+class Editor(TextEdit):
     """Plain text with the composer's keys."""
 
     submitted = Signal()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
@@ -15,7 +13,7 @@ from app.panes.models import NOTHING, Pane
 from app.state import State
 from app.state.models import BUNDLED
 from app.widgets.model_card import amount, size_words
-from engine import Done, Failed, Load, Loaded, ModelCard, Progress, Scan, Unload, Unloaded
+from engine import Done, Failed, Inspect, Load, Loaded, ModelCard, Progress, Scan, Unload, Unloaded
 from fakes import FakeEngine, a_model
 
 COMPANION = ModelCard(
@@ -136,20 +134,52 @@ def test_a_folder_is_added_by_dialog_and_a_dialog_that_is_left_adds_nothing(
     assert state.models.folders == ["/m", "/empty", "/y"]
 
 
-def test_a_dropped_folder_is_added_and_a_file_stands_for_its_folder(pane: Pane, state: State, tmp_path: Path) -> None:
-    folder, file = tmp_path / "one", tmp_path / "two" / "config.json"
-    folder.mkdir()
-    file.parent.mkdir()
-    file.write_text("{}")
+def drop(pane: Pane, *paths: str) -> None:
+    """Drag these over the pane and let go, as a file manager does."""
     data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(folder)), QUrl.fromLocalFile(str(file)), QUrl("http://somewhere/else")])
+    data.setUrls([*(QUrl.fromLocalFile(path) for path in paths), QUrl("http://somewhere/else")])
     buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
     enter = QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, data, buttons, keys)
     QApplication.sendEvent(pane, enter)
     assert enter.isAccepted() and pane.property("dropping") is True
     QApplication.sendEvent(pane, QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, buttons, keys))
-    assert state.models.folders[2:] == [str(folder), str(file.parent)]
     assert pane.property("dropping") is False
+
+
+def test_the_first_model_that_is_dropped_is_loaded_and_all_join_the_list(
+    pane: Pane, state: State, fake: FakeEngine, bridge: Bridge
+) -> None:
+    fake.cards = (BLOOM, SMALL, ModelCard("/many/a", "a", supported=True))
+    drop(pane, "/m/bloom", "/m/small/config.json", "/many")
+    assert fake.last(Scan)[1].folders == ("/m/bloom", "/m/small", "/many")
+    bridge.deliver()
+    assert fake.last(Load)[1].path == "/m/small"
+    assert state.models.folders == ["/m", "/empty", "/m/bloom", "/m/small", "/many"]
+    assert not fake.given(Inspect) and not pane.notice.isVisible()
+
+
+def test_a_dropped_folder_of_models_is_only_looked_into(
+    pane: Pane, state: State, fake: FakeEngine, bridge: Bridge
+) -> None:
+    fake.cards = (ModelCard("/many/a", "a", supported=True),)
+    drop(pane, "/many")
+    bridge.deliver()
+    assert state.models.folders[2:] == ["/many"] and not fake.given(Load)
+
+
+def test_a_dropped_model_that_cannot_be_run_says_why(pane: Pane, fake: FakeEngine, bridge: Bridge) -> None:
+    fake.cards = (BLOOM,)
+    drop(pane, "/m/bloom")
+    bridge.deliver()
+    assert pane.notice.text == "bloom is not a Llama model. Choose another." and not fake.given(Load)
+
+
+def test_of_wrong_files_the_first_is_asked_about(pane: Pane, state: State, fake: FakeEngine, bridge: Bridge) -> None:
+    fake.cards = ()
+    drop(pane, "/home/notes.txt", "/home/photo.jpg")
+    bridge.deliver()
+    assert [command.path for command in fake.given(Inspect)] == ["/home/notes.txt"]
+    assert state.models.folders == ["/m", "/empty"]
 
 
 def test_loading_options_are_kept_marked_and_reset(pane: Pane, state: State, fake: FakeEngine, qtbot: QtBot) -> None:
