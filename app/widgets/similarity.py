@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.widgets.ask_text import AskPage
+from app.widgets.cosines import CosineLegend, ground
 from app.widgets.named import named, quiet_button
 
 FEWEST, MOST = 2, 6
@@ -30,7 +31,7 @@ ROW = 32  # pixels
 
 
 class SimilarityTable(QTableWidget):
-    """Sentence by sentence: the number of each cosine on a ground from 0 (the page) to 1 (the accent's far end)."""
+    """Sentence by sentence: the number of each cosine on a ground that tells its size and its sign."""
 
     def __init__(self) -> None:
         super().__init__(0, 0)
@@ -73,18 +74,15 @@ class SimilarityTable(QTableWidget):
             super().keyPressEvent(event)
 
     def _draw(self, *_: object) -> None:
-        ramp = theme.attention_lut()
         for row in range(self.rowCount()):
             for column in range(self.columnCount()):
                 value = float(self._values[row, column])
-                share = min(max(value, 0.0), 1.0)
-                # Two thirds of the ramp: its far end is kept for attention, and text must be read on all of it.
-                ground = QColor(*(int(value) for value in ramp[round(share * 153)]))
-                item = QTableWidgetItem(f"{value:.3f}")
+                color = ground(value)
+                item = QTableWidgetItem(f"{value:.3f}".replace("-", "\N{MINUS SIGN}"))
                 item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
                 item.setToolTip(f"{self._sentences[row]}\n{self._sentences[column]}")
-                item.setBackground(ground)
-                item.setForeground(_ink(ground))
+                item.setBackground(color)
+                item.setForeground(_ink(color))
                 self.setItem(row, column, item)
 
 
@@ -120,9 +118,11 @@ class SimilarityPage(AskPage):
         self.add.clicked.connect(self._on_add)
         self.foot.insertWidget(0, self.add)
         self.table = SimilarityTable()
+        self.legend = CosineLegend()
         self.body.addLayout(self._list)
         self.body.addLayout(self.foot)
         self.body.addWidget(self.table)
+        self.body.addWidget(self.legend)
         for _ in range(FEWEST):
             self._add_line()
         self._on_text()
@@ -138,6 +138,7 @@ class SimilarityPage(AskPage):
         if len(values) == len(self.sentences):  # else they belong to sentences that are no longer here
             self.table.show_values(values, self.sentences)
             self.table.show()
+            self.legend.show()
 
     def _add_line(self) -> None:
         line = QWidget()
@@ -190,6 +191,7 @@ class SimilarityPage(AskPage):
     def forget(self) -> None:
         """What was found belongs to another text or another model."""
         self.table.hide()
+        self.legend.hide()
 
     def _on_text(self, *_: object) -> None:
         self.forget()

@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from pytestqt.qtbot import QtBot
 
+from app import theme
 from app.panes.playground import Pane
 from app.state import State
 from app.state.playground import TASKS
@@ -43,9 +44,10 @@ def pane(state: State, qtbot: QtBot) -> Pane:
     return pane
 
 
-def load(state: State, fake: FakeEngine, qtbot: QtBot, kind: str, family: str = "bert") -> None:
+def load(state: State, fake: FakeEngine, qtbot: QtBot, kind: str, family: str = "bert", use: str = "fill") -> None:
     run = state.workspace.load("x")
-    fake.play(run.id, [Loaded(0, a_model(family=family, kind=kind, chat_template=False)), Done(0)])
+    use = use if kind == "encoder" else ""
+    fake.play(run.id, [Loaded(0, a_model(family=family, kind=kind, use=use, chat_template=False)), Done(0)])
     qtbot.waitUntil(lambda: state.workspace.info is not None and state.workspace.info.kind == kind)
 
 
@@ -170,6 +172,46 @@ def test_labels_are_shown_best_first_and_go_with_the_text(
     assert QGuiApplication.clipboard().text() == "label\tprobability\nPOSITIVE\t75.00 %\nNEGATIVE\t25.00 %"
     pane.labels.field.setPlainText("I did not.")
     assert not pane.labels.table.isVisible()
+
+
+@pytest.mark.parametrize(
+    ("use", "titles"),
+    [
+        ("fill", ["Fill", "Similarity", "Words"]),
+        ("classify", ["Labels", "Similarity", "Words"]),
+        ("embed", ["Similarity", "Words"]),
+    ],
+)
+def test_a_page_shows_for_each_thing_that_the_model_was_trained_for_and_fits_a_narrow_pane(
+    pane: Pane, state: State, fake: FakeEngine, qtbot: QtBot, use: str, titles: list[str]
+) -> None:
+    pane.resize(320, 640)
+    load(state, fake, qtbot, "encoder", use=use)
+    tabs, bar = pane.tabs, pane.tabs.tabBar()
+    shown = [index for index in range(tabs.count()) if tabs.isTabVisible(index)]
+    assert [tabs.tabText(index) for index in shown] == titles
+    assert tabs.currentIndex() in shown
+    assert sum(bar.tabSizeHint(index).width() for index in shown) <= 320
+    assert bar.tabRect(shown[-1]).right() < tabs.width() and pane.width() == 320
+
+
+def test_cosines_below_zero_have_a_hue_of_their_own_and_a_legend(
+    pane: Pane, state: State, fake: FakeEngine, qtbot: QtBot
+) -> None:
+    load(state, fake, qtbot, "encoder", use="embed")
+    page = pane.similarity
+    for field, text in zip(page.fields, ("hot", "cold")):
+        field.setText(text)
+    page.ask()
+    cosines = np.array([[1.0, -0.5], [-0.5, 0.0]], np.float32)
+    fake.play(fake.last(Embed)[0].id, [Embedded(0, np.ones((2, 3), np.float32), cosines), Done(0)])
+    qtbot.waitUntil(page.legend.isVisible)
+    same, apart, none = (page.table.item(*place).background().color() for place in ((0, 0), (0, 1), (1, 1)))
+    assert none.name().upper() == theme.current().surface
+    assert apart.red() > apart.blue() and same.red() < same.blue(), "amber, teal"
+    assert page.table.item(0, 1).text() == "\N{MINUS SIGN}0.500"
+    page.fields[0].setText("warm")
+    assert not page.legend.isVisible()
 
 
 def test_two_to_six_sentences_are_compared(pane: Pane, state: State, fake: FakeEngine, qtbot: QtBot) -> None:
