@@ -1,1 +1,1 @@
-"""Kernels for matrices of few bits, written in LLVM instructions when the program starts; torch's own where none fit."""
+"""Kernels for matrices of few bits, written in LLVM instructions at start; torch's own operators where none fit."""

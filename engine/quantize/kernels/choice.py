@@ -26,8 +26,8 @@ from engine.quantize.kernels.products import Kind
 COMMON = Kind(4, 32, zero=False)
 """The kind that instruction sets are compared on."""
 
-SIDE = 2048
-"""Rows and columns of the matrix that is timed: more than the nearer caches hold."""
+TIMED = (256, 2048)
+"""Rows and columns of the matrix that is timed: enough to tell kernels apart, few enough to pack at every start."""
 
 PASSES = 7
 
@@ -84,7 +84,8 @@ def sample(kind: Kind, rows: int, width: int) -> Grouped:
     groups = -(-width // kind.group)
     low, high = (0, 256) if kind.bits == 4 else (-128, 128)
     shape = (rows, groups * kind.group * kind.bits // 8)
-    codes = torch.randint(low, high, shape, generator=random).to(torch.uint8 if kind.bits == 4 else torch.int8)
+    dtype = torch.uint8 if kind.bits == 4 else torch.int8
+    codes = torch.randint(low, high, shape, generator=random, dtype=dtype)
     scale = (torch.rand(rows, groups, generator=random) + 0.1).half()
     zero = torch.randn(rows, groups, generator=random).half() if kind.zero else None
     return Grouped(kind.bits, kind.group, (rows, width), codes, scale, zero)
@@ -115,8 +116,8 @@ class _Candidate:
 @functools.cache
 def _ranked() -> list[_Candidate]:
     """Everything that runs here and is right, the fastest first."""
-    grouped = sample(COMMON, SIDE, SIDE)
-    x = torch.randn(1, SIDE, generator=torch.Generator().manual_seed(2))
+    grouped = sample(COMMON, *TIMED)
+    x = torch.randn(1, TIMED[1], generator=torch.Generator().manual_seed(2))
     size = grouped.nbytes
     ready = torch.get_num_threads()
     torch.set_num_threads(1)

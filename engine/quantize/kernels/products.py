@@ -7,7 +7,7 @@ same numbers are added in the same order, so a row's result depends neither on t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from llvmlite import ir
@@ -111,13 +111,11 @@ class Product:
             spans = [range(self.parts)] if height * self.parts <= 4 else [range(p, p + 1) for p in range(self.parts)]
             for parts in spans:
 
-                def group(index: Value, sums: object, parts: range = parts) -> list[Value]:
+                def group(index: Value, sums: Sequence[Value], parts: range = parts) -> list[Value]:
                     scale = [self._half(self.tile_scale, index, part) for part in parts]
                     zero = [self._half(self.tile_zero, index, part) for part in parts] if self.kind.zero else []
                     first = f.b.mul(index, count(self.per))
-                    blocks = [f.b.add(first, count(block)) for block in range(self.per)]
-                    steps = [self._packed(block, parts) for block in blocks]
-                    return self._group(places, blocks, steps, scale, zero, list(sums))  # type: ignore[call-overload]
+                    return self._group(places, first, self._packed(first, parts), scale, zero, sums)
 
                 start = [splat(F32, self.dots.lanes, 0.0)] * (height * len(parts))
                 sums = f.loop(count(0), self.groups, 1, start, group)
@@ -134,12 +132,12 @@ class Product:
         place = f.b.add(f.b.mul(group, count(TILE)), count(part * self.dots.lanes))
         return f.b.fpext(f.load(vector(F16, self.dots.lanes), base, place, F16, 2), self.floats)
 
-    def _packed(self, block: Value, parts: range) -> Callable[[], Steps]:
-        """Reads a block's codes from the packed matrix, when called."""
+    def _packed(self, first: Value, parts: range) -> Callable[[Value], Steps]:
+        """Reads the codes of a block, counted from the first, from the packed matrix."""
         f, size = self.f, 4 * self.dots.lanes
 
-        def read() -> Steps:
-            base = f.at(self.tile_codes, f.b.mul(block, count(self.kind.block_bytes)), I8)
+        def read(index: Value) -> Steps:
+            base = f.at(self.tile_codes, f.b.mul(f.b.add(first, index), count(self.kind.block_bytes)), I8)
             steps: Steps = []
             for four in range(self.kind.bits):
                 raw = [f.load(self.raw, base, 4 * TILE * four + size * part, I8, 32) for part in parts]
@@ -229,13 +227,17 @@ class Product:
                 f.store(self._half(self.tile_scale, group, part), self.scales, place, F32, 32)
                 if self.kind.zero:
                     f.store(self._half(self.tile_zero, group, part), self.zeros, place, F32, 32)
-            for block in range(self.per):
-                source = f.b.add(f.b.mul(group, count(self.per)), count(block))
-                target = f.b.add(f.b.mul(number, count(self.per)), count(block))
+            read = self._packed(f.b.mul(group, count(self.per)), range(self.parts))
+
+            def block(index: Value, _: object) -> list[Value]:
+                target = f.b.add(f.b.mul(number, count(self.per)), index)
                 base = f.at(self.piece, f.b.mul(target, count(TILE * BLOCK)), I8)
-                for column, codes in self._packed(source, range(self.parts))():
+                for column, codes in read(index):
                     for part, each in enumerate(codes):
                         f.store(each, base, TILE * column + 4 * lanes * part, I8, 32)
+                return []
+
+            f.loop(count(0), count(self.per), 1, [], block)
             return []
 
         return one
@@ -244,31 +246,30 @@ class Product:
         """Four rows of the input over a piece's groups, added to what waits in `room` [4, TILE]."""
         f, lanes = self.f, self.dots.lanes
 
-        def group(index: Value, sums: object) -> list[Value]:
+        parts = range(self.parts)
+
+        def group(index: Value, sums: Sequence[Value]) -> list[Value]:
             place = f.b.mul(index, count(TILE))
             scale = [f.load(self.floats, self.scales, f.b.add(place, count(p * lanes)), F32, 32) for p in parts]
             zero = [f.load(self.floats, self.zeros, f.b.add(place, count(p * lanes)), F32, 32) for p in parts]
-            own = f.b.mul(index, count(self.per))
-            whole = f.b.mul(f.b.add(start, index), count(self.per))
-            steps = [self._unpacked(f.b.add(own, count(block)), parts) for block in range(self.per)]
-            blocks = [f.b.add(whole, count(block)) for block in range(self.per)]
-            return self._group(places, blocks, steps, scale, zero, list(sums))  # type: ignore[call-overload]
+            first = f.b.mul(f.b.add(start, index), count(self.per))
+            return self._group(places, first, self._unpacked(f.b.mul(index, count(self.per))), scale, zero, sums)
 
-        for parts in [range(self.parts)] if SPAN else [range(p, p + 1) for p in range(self.parts)]:
-            spots = [(row, part) for row in range(len(places)) for part in parts]
-            begun = [f.load(self.floats, room, TILE * row + lanes * part, F32, 32) for row, part in spots]
-            sums = f.loop(count(0), groups, 1, begun, group)
-            for (row, part), total in zip(spots, sums, strict=True):
-                f.store(total, room, TILE * row + lanes * part, F32, 32)
+        spots = [(row, part) for row in range(len(places)) for part in parts]
+        begun = [f.load(self.floats, room, TILE * row + lanes * part, F32, 32) for row, part in spots]
+        sums = f.loop(count(0), groups, 1, begun, group)
+        for (row, part), total in zip(spots, sums, strict=True):
+            f.store(total, room, TILE * row + lanes * part, F32, 32)
 
-    def _unpacked(self, block: Value, parts: range) -> Callable[[], Steps]:
+    def _unpacked(self, first: Value) -> Callable[[Value], Steps]:
+        """Reads the codes of a block, counted from the first, from the unpacked piece."""
         f, size = self.f, 4 * self.dots.lanes
 
-        def read() -> Steps:
-            base = f.at(self.piece, f.b.mul(block, count(TILE * BLOCK)), I8)
+        def read(index: Value) -> Steps:
+            base = f.at(self.piece, f.b.mul(f.b.add(first, index), count(TILE * BLOCK)), I8)
             return [
-                (4 * four, [f.load(self.raw, base, 4 * TILE * four + size * part, I8, 32) for part in parts])
-                for four in range(BLOCK // 4)
+                (column, [f.load(self.raw, base, TILE * column + size * part, I8, 32) for part in range(self.parts)])
+                for column in range(0, BLOCK, 4)
             ]
 
         return read
@@ -281,37 +282,46 @@ class Product:
     def _group(
         self,
         places: list[Value],
-        blocks: list[Value],
-        steps: list[Callable[[], Steps]],
+        first: Value,
+        read: Callable[[Value], Steps],
         scale: list[Value],
         zero: list[Value],
-        sums: list[Value],
+        sums: Sequence[Value],
     ) -> list[Value]:
         """Add a group's share to the sums, one for each input row (place) and part of the tile.
 
-        blocks: the numbers of the group's blocks in an input row; steps: what reads their codes.
+        first: the number of the group's first block in an input row; read: the codes of a block of the group, counted
+        from its first.
         """
         f, parts = self.f, len(scale)
-        inner: list[Value | None] = [None] * len(sums)
-        shifts: list[Value | None] = [None] * len(places)
-        for block, read in zip(blocks, steps, strict=True):
-            dots = self._dots(places, block, read())
+        shifted = len(places) if self.kind.zero else 0
+
+        def block(index: Value, carried: Sequence[Value]) -> list[Value]:
+            inner, shifts = list(carried[: len(sums)]), list(carried[len(sums) :])
+            number = f.b.add(first, index)
+            dots = self._dots(places, number, read(index))
             for row, place in enumerate(places):
-                own = f.b.add(f.b.mul(place, self.blocks), block)
+                own = f.b.add(f.b.mul(place, self.blocks), number)
                 step = f.broadcast(f.load(F32, self.step, own, F32, 4), self.dots.lanes)
                 shift = self._shift(own)
-                if self.kind.zero and shift is not None:
-                    shifts[row] = shift if shifts[row] is None else f.b.fadd(shifts[row], shift)
-                for part in range(parts):
-                    number = row * parts + part
-                    inner[number] = self._scaled(dots[number], step, shift, inner[number])
-        for number in range(len(sums)):
+                if shifted:
+                    shifts[row] = f.b.fadd(shifts[row], shift)
+                for part in range(row * parts, (row + 1) * parts):
+                    start = inner[part] if shift is None else f.b.fadd(inner[part], shift)
+                    inner[part] = f.fma(dots[part], step, start)
+            return [*inner, *shifts]
+
+        # Adding -0 changes nothing, and LLVM leaves it out.
+        begun = [splat(F32, self.dots.lanes, -0.0)] * (len(sums) + shifted)
+        done = block(count(0), begun) if self.per == 1 else f.loop(count(0), count(self.per), 1, begun, block)
+        results = []
+        for number, total in enumerate(sums):
             row, part = divmod(number, parts)
-            sums[number] = f.fma(inner[number], scale[part], sums[number])
-            if self.kind.zero:
-                whole = f.b.fmul(shifts[row], splat(F32, self.dots.lanes, -1 / 8))
-                sums[number] = f.fma(whole, zero[part], sums[number])
-        return sums
+            total = f.fma(done[number], scale[part], total)
+            if shifted:
+                total = f.fma(f.b.fmul(done[len(sums) + row], splat(F32, self.dots.lanes, -1 / 8)), zero[part], total)
+            results.append(total)
+        return results
 
     def _shift(self, own: Value) -> Value | None:
         """What takes the codes' offset out again, of one block of one input row."""
@@ -320,14 +330,6 @@ class Product:
             return None
         shift = self.f.broadcast(self.f.load(F32, self.shift, own, F32, 4), self.dots.lanes)
         return shift if eights == 1 else self.f.b.fmul(shift, splat(F32, self.dots.lanes, float(eights)))
-
-    def _scaled(self, dot: Value, step: Value, shift: Value | None, before: Value | None) -> Value:
-        f = self.f
-        if before is not None and shift is not None:
-            shift = f.b.fadd(before, shift)
-        elif shift is None:
-            shift = before
-        return f.b.fmul(dot, step) if shift is None else f.fma(dot, step, shift)
 
     def _dots(self, places: list[Value], block: Value, steps: Steps) -> list[Value]:
         """The 32 products of each input row and tile row added up, as float32."""
@@ -345,6 +347,3 @@ class Product:
                     sums[number] = add(f, sums[number], codes[part], x)
         total = self.dots.total4 if self.kind.bits == 4 else lambda f, value: value
         return [f.b.sitofp(total(f, each), self.floats) for each in sums]
-
-
-SPAN = True
