@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from engine.bench.shapes import Shape
 from engine.errors import EngineError, InvalidValue
 from engine.loading import load, threads
+from engine.loading.fusing import fuse
 from engine.models import family
 from engine.models.base import Decoder, Reader
 from engine.params import LoadParams
@@ -71,6 +72,7 @@ def from_shape(shape: Shape, precision: str, count: int, group: int = 32) -> Sub
     else:
         _fill_plain(model, DTYPES[precision], generator)
     model.eval()
+    fuse(model)
     if count:
         torch.set_num_threads(count)
     else:

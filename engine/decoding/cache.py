@@ -1,26 +1,70 @@
 """Keys and values of what a model has read: buffers that grow by doubling, cut back where a text is edited.
 
-It knows no model and no ids; who owns a cache remembers which ids it stands for.
+A layer with a window keeps only that, and some more, so that the end of a text can be taken back. Numbers are kept as
+the model computes them or in 8 bits. It knows no model and no ids; who owns a cache remembers which ids it stands for.
 """
 
 from __future__ import annotations
 
-from typing import Self
+import array
+import copy
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
 
-from engine.models.base import LanguageModel
+from engine.models.base import Decoder, LanguageModel
 
 FIRST = 256
 """Positions that the buffers begin with."""
+
+SPARE = 512
+"""Positions that a layer keeps behind its window at least: so much can be cut off without reading all again."""
+
+
+class Store(Protocol):
+    """Rows of one layer's keys or values, [B, K, room, D]."""
+
+    @property
+    def room(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+
+    def write(self, at: int, x: Tensor) -> None:
+        """Put x [B, K, T, D] into the rows from `at` on."""
+        ...
+
+    def read(self, start: int, end: int) -> Tensor:
+        """Rows start to end [B, K, end - start, D], good until the next one of its kind is read."""
+        ...
+
+    def resize(self, room: int, start: int, end: int) -> None:
+        """Have so much room, with rows start to end at its beginning."""
+        ...
+
+    def part(self, start: int, end: int) -> Store:
+        """Another store with a copy of rows start to end."""
+        ...
+
+    def reorder(self, rows: Tensor, end: int) -> None:
+        """Let sequence i have what sequence rows[i] has, up to row end."""
+        ...
+
+
+class Rows(NamedTuple):
+    """Addresses of the layers' keys and values in turn; stride: numbers from head to head."""
+
+    addresses: array.array[int]
+    stride: int
 
 
 class KVCache:
     """One cache for all layers of one sequence (or of `batch` sequences of one length).
 
-    limit: positions it never grows beyond, the model's context. A pass writes layer by layer with `update`; its
-    positions count once `advance` is called, so a pass that is broken off leaves no trace.
+    limit: positions it never grows beyond, the model's context. windows: how many positions each layer sees, None for
+    all. A pass writes layer by layer with `update`; its positions count once `advance` is called, so a pass that is
+    broken off leaves no trace.
     """
 
     def __init__(
@@ -32,75 +76,284 @@ class KVCache:
         device: torch.device | str,
         batch: int = 1,
         limit: int | None = None,
+        windows: Sequence[int | None] = (),
+        eight_bit: bool = False,
     ) -> None:
         self.length = 0
-        self._limit = limit
-        self._shape = (batch, kv_heads, head_dim)
+        self.device = torch.device(device)
+        self._scratch = Scratch(), Scratch()
+        self._direct_of: Tensor | None = None  # the first layer's keys when _rows was made: layers grow in order
+        self._rows: Rows | None = None
         empty = torch.empty(batch, kv_heads, 0, head_dim, dtype=dtype, device=device)
-        self._keys = [empty] * layers
-        self._values = [empty] * layers
+        self._layers = [
+            _Layer(
+                *(EightBit(empty, scratch) if eight_bit else Plain(empty) for scratch in self._scratch), limit, window
+            )
+            for window in (windows or [None] * layers)
+        ]
 
     @classmethod
-    def for_model(cls, model: LanguageModel, batch: int = 1) -> Self:
-        """An empty cache with the model's shape, precision and device."""
+    def for_model(cls, model: LanguageModel, batch: int = 1, eight_bit: bool = False) -> Self:
+        """An empty cache with the model's shape, windows, precision and device."""
         config, weight = model.config, next(model.parameters())
+        windows = [model.window(layer) for layer in range(config.layers)] if isinstance(model, Decoder) else ()
         return cls(
-            config.layers, config.kv_heads, config.head_dim, weight.dtype, weight.device, batch, limit=config.context
+            config.layers,
+            config.kv_heads,
+            config.head_dim,
+            weight.dtype,
+            weight.device,
+            batch,
+            config.context,
+            windows,
+            eight_bit,
         )
 
+    def seen(self, layer: int) -> int:
+        """How many of the positions that count the next one can see."""
+        window = self._layers[layer].window
+        return self.length if window is None else min(self.length, window - 1)
+
     def update(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Put k and v [B, K, T, D] behind what counts already; views of all of them, [B, K, length + T, D]."""
-        end = self.length + k.shape[2]
-        if end > self._keys[layer].shape[2]:
-            self._keys[layer] = self._grown(self._keys[layer], end)
-            self._values[layer] = self._grown(self._values[layer], end)
-        keys, values = self._keys[layer], self._values[layer]
-        keys[:, :, self.length : end] = k
-        values[:, :, self.length : end] = v
-        return keys[:, :, :end], values[:, :, :end]
+        """Put k and v [B, K, T, D] behind what counts already; those that can be seen, [B, K, seen + T, D].
+
+        They are good until the next layer is updated.
+        """
+        return self._layers[layer].update(self.length, self.length - self.seen(layer), k, v)
+
+    def direct(self) -> Rows | None:
+        """Where native code may write one position more itself, before it is counted, and read all before it.
+
+        None where a layer keeps its rows in another form than float32 or does not see all of them.
+        """
+        first = self._layers[0].keys
+        if not isinstance(first, Plain) or self._direct_of is not first.rows or self.length >= first.room:
+            self._direct_of, self._rows = None, None
+            if not all(layer.is_direct() for layer in self._layers):
+                return None
+            for layer in self._layers:
+                layer.make_room(self.length, self.length + 1)
+            stores = [store for layer in self._layers for store in (layer.keys, layer.values)]
+            held = [store.rows for store in stores if isinstance(store, Plain)]
+            if len({rows.stride(1) for rows in held}) > 1:  # a layer with a window grows otherwise
+                return None
+            self._direct_of = held[0]
+            self._rows = Rows(array.array("q", [rows.data_ptr() for rows in held]), held[0].stride(1))
+        if any(layer.window is not None and self.length >= layer.window for layer in self._layers):
+            return None
+        return self._rows
 
     def advance(self, T: int) -> None:
         """Count T more positions; the model calls it once every layer is updated."""
         self.length += T
 
-    def truncate(self, n: int) -> None:
-        """Forget all but the first n positions. The memory is kept: what is cut is about to be written again."""
+    def back_to(self, n: int) -> int:
+        """How many of the first n positions would be left: n, or none where a window has dropped what comes next sees.
+
+        Raises ValueError where there never were so many.
+        """
         if not 0 <= n <= self.length:
             raise ValueError(f"cannot truncate a cache of {self.length} to {n}")
-        self.length = n
+        return n if all(layer.reaches(n) for layer in self._layers) else 0
+
+    def truncate(self, n: int) -> int:
+        """Forget all but the first n positions; returns how many are left, as back_to.
+
+        The memory is kept: what is cut is about to be written again.
+        """
+        self.length = self.back_to(n)
+        if not self.length:
+            for layer in self._layers:
+                layer.first = 0
+        return self.length
 
     def copy(self, n: int) -> KVCache:
-        """Another cache of the first n positions."""
-        layers, (batch, kv_heads, head_dim) = len(self._keys), self._shape
-        other = KVCache(layers, kv_heads, head_dim, self._keys[0].dtype, self.device, batch, self._limit)
-        for layer in range(layers):
-            other.update(layer, self._keys[layer][:, :, :n], self._values[layer][:, :, :n])
-        other.advance(n)
+        """Another cache of the first n positions, or an empty one as back_to says."""
+        other = copy.copy(self)
+        other.length = self.back_to(n)
+        other._direct_of = other._rows = None
+        other._layers = [layer.part(other.length) for layer in self._layers]
         return other
 
     def reorder(self, rows: Tensor) -> None:
         """Let sequence i go on from what sequence rows[i] has read; rows: whole numbers [B]."""
-        for buffers in (self._keys, self._values):
-            for layer in range(len(buffers)):
-                kept = buffers[layer][:, :, : self.length]
-                kept.copy_(kept.index_select(0, rows))
-
-    @property
-    def device(self) -> torch.device:
-        return self._keys[0].device
+        for layer in self._layers:
+            for store in (layer.keys, layer.values):
+                store.reorder(rows, self.length - layer.first)
 
     @property
     def nbytes(self) -> int:
         """Bytes held, room to grow included."""
-        return sum(buffer.nbytes for buffer in (*self._keys, *self._values))
+        stores = sum(store.nbytes for layer in self._layers for store in (layer.keys, layer.values))
+        return stores + sum(scratch.nbytes for scratch in self._scratch)
 
-    def _grown(self, buffer: Tensor, end: int) -> Tensor:
-        room = max(FIRST, 1 << (end - 1).bit_length())
-        if self._limit is not None:
-            room = max(end, min(room, self._limit))
-        batch, kv_heads, head_dim = self._shape
-        # Outside inference mode, so that the cache can be written to from inside and outside alike.
-        with torch.inference_mode(False), torch.no_grad():
-            larger = torch.empty(batch, kv_heads, room, head_dim, dtype=buffer.dtype, device=buffer.device)
-            larger[:, :, : self.length] = buffer[:, :, : self.length]
+
+class _Layer:
+    """What one layer keeps. first: the position of the first row."""
+
+    def __init__(self, keys: Store, values: Store, limit: int | None, window: int | None) -> None:
+        self.keys, self.values = keys, values
+        self.first = 0
+        self.window = window
+        self._limit = limit
+
+    def update(self, length: int, begin: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """k and v follow the first length positions; keys and values from position begin on."""
+        end = length + k.shape[2]
+        self.make_room(length, end)
+        at, first = length - self.first, self.first
+        self.keys.write(at, k)
+        self.values.write(at, v)
+        return self.keys.read(begin - first, end - first), self.values.read(begin - first, end - first)
+
+    def reaches(self, n: int) -> bool:
+        """Whether all is there that position n sees before it."""
+        return self.window is None or self.first <= max(0, n - self.window + 1)
+
+    def is_direct(self) -> bool:
+        """Whether keys and values are float32 rows of one sequence, from the first position on."""
+        return self.first == 0 and all(
+            isinstance(store, Plain) and store.rows.dtype == torch.float32 and store.rows.shape[0] == 1
+            for store in (self.keys, self.values)
+        )
+
+    def part(self, n: int) -> _Layer:
+        """Another layer with a copy of what this one keeps of the first n positions."""
+        first = self.first if self.window is None else max(self.first, n - self.window + 1 - SPARE)
+        first = min(first, n)
+        start, end = first - self.first, n - self.first
+        stores = (store.part(start, end) if n else store.part(0, 0) for store in (self.keys, self.values))
+        other = _Layer(*stores, self._limit, self.window)
+        other.first = first
+        return other
+
+    def make_room(self, length: int, end: int) -> None:
+        """Have rows for positions up to end, the first length of which count."""
+        if end - self.first <= self.keys.room:
+            return
+        start, most = 0, self._limit
+        if self.window is not None:
+            full = self.window - 1 + SPARE + max(SPARE, end - length)
+            most = full if most is None else min(most, full)
+            if end - self.first > full:
+                start = max(0, length - (self.window - 1) - SPARE - self.first)
+        needed = end - self.first - start
+        room = max(FIRST, 1 << (needed - 1).bit_length())
+        room = max(needed, self.keys.room, room if most is None else min(room, most))
+        for store in (self.keys, self.values):
+            store.resize(room, start, length - self.first)
+        self.first += start
+
+
+class Plain:
+    """Rows as the model computes them."""
+
+    def __init__(self, empty: Tensor) -> None:
+        self.rows = empty
+
+    @property
+    def room(self) -> int:
+        return self.rows.shape[2]
+
+    @property
+    def nbytes(self) -> int:
+        return self.rows.nbytes
+
+    def write(self, at: int, x: Tensor) -> None:
+        self.rows[:, :, at : at + x.shape[2]] = x
+
+    def read(self, start: int, end: int) -> Tensor:
+        return self.rows[:, :, start:end]
+
+    def resize(self, room: int, start: int, end: int) -> None:
+        self.rows = _resized(self.rows, room, start, end)
+
+    def part(self, start: int, end: int) -> Plain:
+        return Plain(_copied(self.rows[:, :, start:end]))
+
+    def reorder(self, rows: Tensor, end: int) -> None:
+        kept = self.rows[:, :, :end]
+        kept.copy_(kept.index_select(0, rows))
+
+
+class Scratch:
+    """Memory for what is unpacked for one layer at a time."""
+
+    def __init__(self) -> None:
+        self._memory = torch.empty(0)
+
+    @property
+    def nbytes(self) -> int:
+        return self._memory.nbytes
+
+    def of(self, shape: torch.Size, like: Tensor) -> Tensor:
+        count = shape.numel()
+        if self._memory.numel() < count:
+            with torch.inference_mode(False):
+                self._memory = torch.empty(count + count // 4, dtype=like.dtype, device=like.device)
+        return self._memory[:count].view(shape)
+
+
+class EightBit:
+    """Rows as codes from -127 to 127 with a scale for each head and position, unpacked into scratch to be read.
+
+    No number is off by more than half its row's scale, which is the largest of the row over 127.
+    """
+
+    def __init__(self, empty: Tensor, scratch: Scratch) -> None:
+        self._like = empty
+        self._codes = empty.to(torch.int8)
+        self._scales = empty[..., :1].to(torch.bfloat16)
+        self._scratch = scratch
+
+    @property
+    def room(self) -> int:
+        return self._codes.shape[2]
+
+    @property
+    def nbytes(self) -> int:
+        return self._codes.nbytes + self._scales.nbytes
+
+    def write(self, at: int, x: Tensor) -> None:
+        x = x.float()
+        scales = (x.abs().amax(-1, keepdim=True) / 127).to(torch.bfloat16)
+        codes = (x / scales.float().clamp_min(1e-38)).round_().clamp_(-127, 127)
+        self._codes[:, :, at : at + x.shape[2]] = codes
+        self._scales[:, :, at : at + x.shape[2]] = scales
+
+    def read(self, start: int, end: int) -> Tensor:
+        codes = self._codes[:, :, start:end]
+        rows = self._scratch.of(codes.shape, self._like)
+        return torch.mul(codes, self._scales[:, :, start:end].to(rows.dtype), out=rows)
+
+    def resize(self, room: int, start: int, end: int) -> None:
+        self._codes = _resized(self._codes, room, start, end)
+        self._scales = _resized(self._scales, room, start, end)
+
+    def part(self, start: int, end: int) -> EightBit:
+        other = EightBit(self._like, self._scratch)
+        other._codes, other._scales = _copied(self._codes[:, :, start:end]), _copied(self._scales[:, :, start:end])
+        return other
+
+    def reorder(self, rows: Tensor, end: int) -> None:
+        for part in (self._codes, self._scales):
+            kept = part[:, :, :end]
+            kept.copy_(kept.index_select(0, rows))
+
+
+def _copied(rows: Tensor) -> Tensor:
+    # Outside inference mode, so that the cache can be written to from inside and outside alike.
+    with torch.inference_mode(False), torch.no_grad():
+        return rows.clone()
+
+
+def _resized(rows: Tensor, room: int, start: int, end: int) -> Tensor:
+    """Rows [B, K, *, D] with so much room, of which those from start to end are kept, now at the beginning."""
+    with torch.inference_mode(False), torch.no_grad():
+        kept = rows[:, :, start:end]
+        if room == rows.shape[2]:
+            rows[:, :, : end - start] = kept.clone() if start < end - start else kept
+            return rows
+        larger = torch.empty(*rows.shape[:2], room, rows.shape[3], dtype=rows.dtype, device=rows.device)
+        larger[:, :, : end - start] = kept
         return larger

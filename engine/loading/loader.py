@@ -16,6 +16,7 @@ from engine.errors import BadModelFiles, EngineError
 from engine.loading import threads
 from engine.loading.checkpoint import Checkpoint, checkpoint
 from engine.loading.files import DOWNLOAD_AGAIN
+from engine.loading.fusing import fuse
 from engine.loading.gguf import GGUFWeights
 from engine.loading.placing import Placing
 from engine.loading.precision import Precision, choose, is_grouped
@@ -105,6 +106,8 @@ def load(
         else:
             place(model, name, torch.zeros(model.get_parameter(name).shape), plain, device)
     model.eval()
+    if grouped:
+        fuse(model)
     held = placing.held()
 
     if params.threads:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from engine.errors import ContextOverflow
 from engine.models.layers import LayerTap, Mask, Remember, RotaryConfig, Span, causal
@@ -69,8 +70,16 @@ class Cache(Protocol):
     @property
     def length(self) -> int: ...
 
+    def seen(self, layer: int) -> int:
+        """How many of the positions read before a layer's next query sees, the latest: all, or as its window says."""
+        ...
+
     def update(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Put k and v [B, K, T, D] behind what the layer has; all of them, [B, K, length + T, D]."""
+        """Put k and v [B, K, T, D] behind what the layer has; those that can be seen, [B, K, seen + T, D]."""
+        ...
+
+    def direct(self) -> Any:
+        """Where keys and values lie, for native code that writes one position more itself; None where it cannot."""
         ...
 
     def advance(self, T: int) -> None:
@@ -83,6 +92,14 @@ class Tap(Protocol):
 
     def layer(self, name: str) -> LayerTap | None:
         """The receiver of a layer's weights ("layers.3.self"), or None: that layer then runs fused."""
+        ...
+
+
+class Fused(Protocol):
+    """Several blocks as one native call for one token (engine/quantize/fused.py)."""
+
+    def __call__(self, x: Tensor, positions: Any, rows: Any, position: int, first: int, last: int) -> Tensor:
+        """The state x [1, 1, C] behind blocks first to last; rows: as the cache's `direct` gives them."""
         ...
 
 
@@ -150,6 +167,7 @@ class Decoder(LanguageModel):
 
     kind = "decoder"
     boundary: int | None = None
+    fused: Fused | None = None
 
     def embed(self, ids: Tensor, span: Span) -> Tensor:
         """Ids [B, T] at the positions of the span to [B, T, C]."""
@@ -201,18 +219,37 @@ class Decoder(LanguageModel):
         x = self.embed(ids, span)
         positions = self.positions(span, x)
         masks: dict[int | None, Mask] = {}
+        rows = self._fused_rows(ids, cache, padding)
+        done = 0
         for index, block in enumerate(self.blocks()):
+            if index < done:
+                continue
             if check is not None:
                 check()
+            if rows is not None and self.fused is not None:
+                done = _untapped(index, self.config.layers, tap)
+                if done > index:
+                    x = self.fused(x, positions, rows, start, index, done)
+                    continue
             window = self.window(index)
+            seen = cache.seen(index) if cache is not None else 0
             if window not in masks:
-                masks[window] = causal(T, start + T, x.device, window, padding)
+                left_out = None if padding is None else padding - (start - seen)
+                masks[window] = causal(T, seen + T, x.device, window, left_out)
             remember = partial(cache.update, index) if cache is not None else _forget
             layer_tap = tap.layer(f"layers.{index}.self") if tap is not None else None
+            if layer_tap is not None and seen < start:
+                layer_tap = partial(_widened, layer_tap, start - seen)
             x = block(x, positions, masks[window], remember, layer_tap)
         if cache is not None:
             cache.advance(T)
         return self.head(x[:, -1:] if last else x).float()
+
+    def _fused_rows(self, ids: Tensor, cache: Cache | None, padding: Tensor | None) -> Any:
+        """Where the fused blocks find this pass's keys and values; None where the blocks go one by one."""
+        if self.fused is None or cache is None or ids.numel() != 1 or padding is not None or torch.is_grad_enabled():
+            return None
+        return cache.direct()
 
     def _check_side(self, span: Span, before: int) -> None:
         """Refuse to go on across the boundary from what was read for texts of that length."""
@@ -393,6 +430,18 @@ def _check_length(length: int, config: DecoderConfig) -> None:
             f"The text is {length} tokens long, the model can read {config.context}.",
             "Shorten it, or start a new chat.",
         )
+
+
+def _widened(tap: LayerTap, before: int, weights: Tensor) -> None:
+    """Show weights [B, H, T, S] with those of the positions before the window, which are 0."""
+    tap(functional.pad(weights, (before, 0)))
+
+
+def _untapped(first: int, layers: int, tap: Tap | None) -> int:
+    """The first layer from `first` on that somebody looks at, or how many there are."""
+    if tap is None:
+        return layers
+    return next((index for index in range(first, layers) if tap.layer(f"layers.{index}.self") is not None), layers)
 
 
 def _forget(k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

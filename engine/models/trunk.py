@@ -148,8 +148,8 @@ class GroupedAttention(nn.Module):
         super().__init__()
         C, D = config.width, config.head_dim
         self._D = D
-        self._scale = D**-0.5 if scale is None else scale
-        self._softcap = softcap
+        self.scale = D**-0.5 if scale is None else scale
+        self.softcap = softcap
         self.q_proj = nn.Linear(C, config.heads * D, bias=bias)
         self.k_proj = nn.Linear(C, config.kv_heads * D, bias=bias)
         self.v_proj = nn.Linear(C, config.kv_heads * D, bias=bias)
@@ -161,7 +161,7 @@ class GroupedAttention(nn.Module):
         return heads(q, self._D), heads(k, self._D), heads(v, self._D)
 
     def forward(self, x: Tensor, table: Table | None, mask: Mask, remember: Remember, tap: LayerTap | None) -> Tensor:
-        y = attend(*self.project(x), table, mask, remember, self._scale, tap, self._softcap)
+        y = attend(*self.project(x), table, mask, remember, self.scale, tap, self.softcap)
         result: Tensor = self.o_proj(y)
         return result
 

@@ -18,7 +18,7 @@ from engine.quantize.groups import Grouped
 from engine.quantize.kernels import tiles
 from engine.quantize.kernels.choice import laid, library
 from engine.quantize.kernels.native import Library
-from engine.quantize.kernels.plan import Plan
+from engine.quantize.kernels.plan import Matrix, Plan
 from engine.quantize.kernels.portable import Int4, Int8
 from engine.quantize.kernels.products import Kind
 
@@ -75,6 +75,11 @@ class Tiled(Packed):
         self._plans: dict[tuple[int, ...], Plan] = {}
         # Names this matrix among the plans of another, which must not keep it alive.
         self._serial = next(self._serials)
+
+    @property
+    def matrix(self) -> Matrix:
+        """What the native functions multiply by."""
+        return self._matrix
 
     @property
     def nbytes(self) -> int:

@@ -60,9 +60,13 @@ class Library:
             self._products[kind] = self._address(name, lambda module: Product(module, self.dots, kind))
         return self._products[kind]
 
-    def _address(self, name: str, write: Callable[[ir.Module], object]) -> int:
+    def function(self, name: str, variant: str, write: Callable[[ir.Module], object]) -> Callable[[int], None]:
+        """A function of that name and one address, as `write` writes it; variant: what its code differs by."""
+        return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._address(name, write, variant))
+
+    def _address(self, name: str, write: Callable[[ir.Module], object], variant: str = "") -> int:
         machine = host()
-        code = cached(f"{name} {self.dots.name}", lambda: machine.emit_object(optimised(write, machine)))
+        code = cached(f"{name}{variant} {self.dots.name}", lambda: machine.emit_object(optimised(write, machine)))
         linked = llvm.create_mcjit_compiler(llvm.parse_assembly(""), host())
         linked.add_object_file(llvm.ObjectFileRef.from_data(code))
         linked.finalize_object()

@@ -37,9 +37,9 @@ class Matrix:
 
 
 class Plan:
-    """The products of one input with some matrices of the same width."""
+    """The products of one input with some matrices of the same width; at_once: bytes that a thread takes, about."""
 
-    def __init__(self, matrices: Sequence[Matrix]) -> None:
+    def __init__(self, matrices: Sequence[Matrix], at_once: int = SHARE) -> None:
         self._run = matrices[0].library.run
         self._parallel = parallel()
         self.width = matrices[0].width
@@ -49,7 +49,7 @@ class Plan:
         records: list[int] = []
         offset = shares = 0
         for matrix in matrices:
-            share = max(1, SHARE // matrix.codes[0].nbytes)
+            share = max(1, at_once // matrix.codes[0].nbytes)
             zero = 0 if matrix.zero is None else matrix.zero.data_ptr()
             addresses = [matrix.library.product(matrix.kind), matrix.codes.data_ptr(), matrix.scale.data_ptr(), zero]
             groups, tiles = matrix.scale.shape[1], matrix.scale.shape[0]
@@ -59,6 +59,11 @@ class Plan:
         self._shares = shares
         self._numbers = array.array("q", [self.width, self._blocks, shares, len(matrices), *records])
         self._address = self._numbers.buffer_info()[0]
+
+    @property
+    def address(self) -> int:
+        """Where the native side finds it, as long as it lives; the matrices have to live too."""
+        return self._address
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         """x: float32 [..., width], contiguous; one float32 [..., rows] for each matrix."""

@@ -1,0 +1,110 @@
+"""Which models' blocks go as one native call for one token, and the call made for one.
+
+It looks at what the blocks are made of, not at families' names: whatever computes as Llama does, with packed weights,
+is fused. All others, and all passes over more than one token, go block by block.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from engine.models.base import Decoder
+from engine.models.layers import ACTIVATIONS, GatedMLP
+from engine.models.trunk import GroupedAttention, NormedAttention, PreNormBlock, TrunkConfig, TrunkDecoder
+
+if TYPE_CHECKING:
+    from engine.quantize.fused import Weights
+    from engine.quantize.kernels.plan import Matrix
+
+
+def fuse(model: nn.Module) -> bool:
+    """Let a model's blocks run as one where they can; returns whether they do.
+
+    To be called once all weights are in place. Whoever changes a layer afterwards sets `fused` to None.
+    """
+    if not isinstance(model, TrunkDecoder) or not _is_plain(model):
+        return False
+    blocks = [_weights(block) for block in model.blocks() if isinstance(block, PreNormBlock)]
+    found = [block for block in blocks if block is not None]
+    if len(found) < model.config.layers:
+        return False
+    from engine.quantize.fused import Dimensions, FusedBlocks
+
+    config, attention = model.config, model.blocks()[0].self_attn
+    assert isinstance(attention, GroupedAttention)
+    dimensions = Dimensions(
+        config.width,
+        config.heads,
+        config.kv_heads,
+        config.head_dim,
+        config.hidden,
+        config.epsilon,
+        attention.scale,
+    )
+    model.fused = FusedBlocks(dimensions, found, found[0].out.library)
+    return True
+
+
+def _is_plain(model: TrunkDecoder) -> bool:
+    """Whether its way through the blocks is Llama's, in widths that vectors of eight divide."""
+    config: TrunkConfig = model.config
+    kind = type(model)
+    widths = (config.width, config.head_dim, config.hidden)
+    return (
+        kind.positions is TrunkDecoder.positions
+        and kind.forward is Decoder.forward
+        and config.rotary.fraction == 1.0
+        and ACTIVATIONS[config.activation] is ACTIVATIONS["silu"]
+        and all(width % 8 == 0 for width in widths)
+    )
+
+
+def _weights(block: PreNormBlock) -> Weights | None:
+    """What a block multiplies by; None where it computes otherwise or a weight is not packed."""
+    from engine.quantize.fused import Weights
+
+    attention, mlp = block.self_attn, block.mlp
+    if type(block).forward is not PreNormBlock.forward or not isinstance(attention, GroupedAttention):
+        return None
+    kind = type(attention)
+    if kind.forward is not GroupedAttention.forward or attention.softcap is not None or type(mlp) is not GatedMLP:
+        return None
+    if kind.project not in (GroupedAttention.project, NormedAttention.project):
+        return None
+    normed = kind.project is NormedAttention.project
+    into = [_matrix(linear) for linear in (attention.q_proj, attention.k_proj, attention.v_proj)]
+    out = _matrix(attention.o_proj)
+    gate_up, down = [_matrix(linear) for linear in (mlp.gate_proj, mlp.up_proj)], _matrix(mlp.down_proj)
+    if any(getattr(linear, "bias", None) is not None for linear in (mlp.gate_proj, mlp.up_proj, mlp.down_proj)):
+        return None
+    qkv = [matrix for matrix in into if matrix is not None]
+    both = [matrix for matrix in gate_up if matrix is not None]
+    if len(qkv) < 3 or len(both) < 2 or out is None or down is None:
+        return None
+    biases = [linear.bias for linear in (attention.q_proj, attention.k_proj, attention.v_proj)]
+    bias = torch.cat([each.data for each in biases if each is not None]) if biases[0] is not None else None
+    return Weights(
+        norm=block.input_layernorm.weight,
+        qkv=tuple(qkv),
+        out=out,
+        next_norm=block.post_attention_layernorm.weight,
+        gate_up=tuple(both),
+        down=down,
+        qkv_bias=bias,
+        out_bias=attention.o_proj.bias,
+        q_norm=_norm(attention, "q_norm") if normed else None,
+        k_norm=_norm(attention, "k_norm") if normed else None,
+    )
+
+
+def _norm(attention: nn.Module, name: str) -> Tensor:
+    weight: Tensor = attention.get_parameter(f"{name}.weight")
+    return weight
+
+
+def _matrix(linear: nn.Module) -> Matrix | None:
+    """A packed layer's matrix, where native kernels multiply by it."""
+    return getattr(getattr(linear, "packed", None), "matrix", None)

@@ -1,0 +1,137 @@
+"""Blocks of a decoder as one native call for one token: what is multiplied, where it lies, and the call itself.
+
+It knows addresses, no modules: whoever builds it says which weights belong where. The cache's rows are given with each
+call, since they move when it grows.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.quantize.kernels.native import Library
+from engine.quantize.kernels.plan import Matrix, Plan, parallel
+from engine.quantize.kernels.stretch import CALL, LAYER, PHASES, Dimensions, Stretch
+
+__all__ = ["Dimensions", "FusedBlocks", "Weights"]
+
+SHARE = 1 << 14
+"""Bytes of codes that a thread takes at once, about: a block's products are short, and all wait for the last."""
+
+LINE = 64
+"""Bytes that processors pass to each other at once: scratch of two threads does not share any."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """One block's. qkv_bias: float32 of queries, keys and values behind each other; q_norm and k_norm: of a head."""
+
+    norm: Tensor
+    qkv: tuple[Matrix, ...]
+    out: Matrix
+    next_norm: Tensor
+    gate_up: tuple[Matrix, ...]
+    down: Matrix
+    qkv_bias: Tensor | None = None
+    out_bias: Tensor | None = None
+    q_norm: Tensor | None = None
+    k_norm: Tensor | None = None
+
+
+class FusedBlocks:
+    """All blocks of a model. Dimensions have to be multiples of eight."""
+
+    def __init__(self, dimensions: Dimensions, blocks: Sequence[Weights], library: Library) -> None:
+        self._d = dimensions
+        self._run = library.function("stretch", f" {dimensions!r}", lambda module: Stretch(module, dimensions))
+        self._parallel, self._team_size, self._give_way = _threads()
+        self._held: list[object] = list(blocks)  # whose memory the addresses below are of
+        records = array.array("q")
+        for block in blocks:
+            records.extend(self._record(block))
+        self._layers = records
+        self._counters = array.array("q", [0] * (PHASES * len(blocks)))
+        self._shared = torch.empty(dimensions.shared_floats)
+        self._own = torch.empty(0)
+        self._call = array.array("q", [0] * len(CALL))
+        self._zeros = bytes(8 * len(self._counters))
+
+    def __call__(
+        self,
+        x: Tensor,
+        positions: tuple[Tensor, Tensor],
+        rows: tuple[array.array[int], int],
+        position: int,
+        first: int,
+        last: int,
+    ) -> Tensor:
+        """The state x, float32 [1, 1, C], behind blocks first to last.
+
+        positions: cosines and signed sines of the position. rows: for each layer the addresses of its keys and values,
+        float32 [K, ..., D], which have room for one more position, and how many numbers lie from head to head.
+        """
+        d = self._d
+        threads = torch.get_num_threads() if self._parallel else 1
+        own_bytes = (4 * d.own_floats(position + 1) + LINE - 1) // LINE * LINE
+        if self._own.nbytes < threads * own_bytes:
+            self._own = torch.empty(threads * own_bytes // 2)  # twice as much as is needed now
+        x = x.clone()
+        ctypes.memset(self._counters.buffer_info()[0], 0, len(self._zeros))
+        splits = 1 if threads == 1 or d.kv_heads % threads == 0 else d.heads // d.kv_heads
+        (cosines, sines), (addresses, stride) = positions, rows
+        numbers = (
+            self._layers.buffer_info()[0], addresses.buffer_info()[0], first, last, x.data_ptr(), cosines.data_ptr(),
+            sines.data_ptr(), position, stride, splits, self._shared.data_ptr(), self._own.data_ptr(), own_bytes,
+            self._counters.buffer_info()[0], self._parallel, self._team_size, self._give_way, threads, 0, 0, 0,
+        )  # fmt: skip
+        call = array.array("q", numbers)
+        self._run(call.buffer_info()[0])
+        return x
+
+    def _record(self, block: Weights) -> list[int]:
+        def address(tensor: Tensor | None) -> int:
+            return 0 if tensor is None else tensor.data_ptr()
+
+        def plan(*matrices: Matrix) -> int:
+            made = Plan(matrices, SHARE)
+            self._held.append(made)
+            return made.address
+
+        numbers = {
+            "norm": address(block.norm),
+            "qkv": plan(*block.qkv),
+            "qkv_bias": address(block.qkv_bias),
+            "q_norm": address(block.q_norm),
+            "k_norm": address(block.k_norm),
+            "out": plan(block.out),
+            "out_bias": address(block.out_bias),
+            "next_norm": address(block.next_norm),
+            "gate_up": plan(*block.gate_up),
+            "down": plan(block.down),
+        }
+        return [numbers[name] for name in LAYER]
+
+
+@functools.cache
+def _threads() -> tuple[int, int, int]:
+    """Addresses of GOMP_parallel, omp_get_num_threads and sched_yield; zeros where only one thread is to be had."""
+    start = parallel()
+    for path in (Path(torch.__file__).parent / "lib").glob("libgomp*.so*") if start else ():
+        try:
+            team, give_way = ctypes.CDLL(str(path)).omp_get_num_threads, ctypes.CDLL(None).sched_yield
+        except (OSError, AttributeError):
+            continue
+        return start, _address(team), _address(give_way)
+    return 0, 0, 0
+
+
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0

@@ -1,0 +1,309 @@
+"""Several blocks of a decoder for one token in one native call: small models then wait for memory, not for Python.
+
+Threads go through the blocks together. What is short (norms, activations, quantising the input of a product) each does
+for itself, on numbers of its own; rows of products and heads of attention are shared out by counters; five times a
+block all wait for each other. Who does what changes no bit of the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from engine.quantize.kernels.activations import BLOCK, quantiser
+from engine.quantize.kernels.arithmetic import add, each, get, number, put, rms_norm, rotate, silu_times
+from engine.quantize.kernels.attending import attention
+from engine.quantize.kernels.emit import F32, I8, I32, I64, POINTER, VOID, Emitter, Value, count
+from engine.quantize.kernels.entry import PARALLEL, PLAN, PRODUCT
+from engine.quantize.kernels.products import FIELDS
+
+CALL = (
+    "layers", "rows", "first", "last", "x", "cosines", "sines", "position", "stride", "splits", "shared", "own",
+    "own_bytes", "counters", "parallel", "team_size", "give_way", "threads", "workers", "arrived", "round",
+)  # fmt: skip
+"""A call: 64-bit integers in this order. rows: for each layer the addresses of its keys and values, whose heads lie
+`stride` floats apart. splits: parts that the query heads of a group are shared out in. own: scratch of own_bytes for
+each thread; shared: for all. team_size, give_way: addresses of omp_get_num_threads and sched_yield. The last three are
+the call's own."""
+
+LAYER = (
+    "norm", "qkv", "qkv_bias", "q_norm", "k_norm", "out", "out_bias", "next_norm", "gate_up", "down",
+)  # fmt: skip
+"""A layer: addresses in this order, of plans and of float32; 0 for a bias or norm that it does not have."""
+
+PHASES = 5
+"""Counters of a layer: of its four products and its attention."""
+
+PATIENCE = 2000
+"""Looks at the others before a waiting thread lets another process have its core."""
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """C, H, K, D and the width of the feed-forward part; epsilon of the norms and the scale of attention."""
+
+    width: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    hidden: int
+    epsilon: float
+    scale: float
+
+    @property
+    def projected(self) -> int:
+        """Rows of queries, keys and values."""
+        return (self.heads + 2 * self.kv_heads) * self.head_dim
+
+    @property
+    def widest(self) -> int:
+        """The widest input of a product."""
+        return max(self.width, self.heads * self.head_dim, self.hidden)
+
+    @property
+    def shared_floats(self) -> int:
+        """Numbers in the scratch of all: what products and attention give."""
+        return self.projected + self.heads * self.head_dim + 2 * self.width + 2 * self.hidden
+
+    def own_floats(self, positions: int) -> int:
+        """Numbers in a thread's scratch for so many keys: the state, an input, its bytes, heads and their scores."""
+        blocks = -(-self.widest // 128) * 128 // BLOCK
+        group = self.heads // self.kv_heads
+        return (
+            self.width
+            + self.widest
+            + blocks * (BLOCK // 4 + 2)
+            + 64
+            + self.heads * self.head_dim
+            + group * (positions + 2 * 8)
+        )
+
+
+class Stretch:
+    """Writes `stretch(call)` for a decoder of these dimensions."""
+
+    def __init__(self, module: ir.Module, dimensions: Dimensions) -> None:
+        self.module, self.d = module, dimensions
+        quantiser(module)
+        attention(module, dimensions.head_dim)
+        self._wait()
+        self._product()
+        self._heads()
+        work = self._work()
+        f = Emitter(module, "stretch", [POINTER])
+        [call] = f.arguments
+        threads = self._read(f, call, "threads")
+        with f.b.if_else(f.b.icmp_signed(">", threads, count(1))) as (several, alone):
+            with several:
+                start = f.b.inttoptr(self._read(f, call, "parallel"), PARALLEL.as_pointer())
+                f.b.call(start, [work, call, f.b.trunc(threads, I32), ir.Constant(I32, 0)])
+            with alone:
+                f.b.call(work, [call])
+        f.b.ret_void()
+
+    # --- threads ------------------------------------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        """`wait(call, team)`: until all threads of the team are here."""
+        f = Emitter(self.module, "wait", [POINTER, I64], internal=True)
+        call, team = f.arguments
+        arrived, round_ = f.at(call, CALL.index("arrived"), I64), f.at(call, CALL.index("round"), I64)
+        before = f.b.load_atomic(round_, "acquire", 8, typ=I64)
+        here = f.b.add(f.b.atomic_rmw("add", arrived, count(1), "acq_rel"), count(1))
+        with f.b.if_else(f.b.icmp_signed("==", here, team)) as (last, early):
+            with last:
+                f.b.atomic_rmw("xchg", arrived, count(0), "monotonic")
+                f.b.atomic_rmw("add", round_, count(1), "release")
+            with early:
+                self._look(f, call, round_, before)
+        f.b.ret_void()
+
+    def _look(self, f: Emitter, call: Value, round_: Value, before: Value) -> None:
+        looks = f.b.alloca(I64)
+        f.b.store(count(0), looks)
+        again, after = f.b.append_basic_block("again"), f.b.append_basic_block("on")
+        f.b.branch(again)
+        f.b.position_at_end(again)
+        f.call("llvm.x86.sse2.pause", VOID)
+        tried = f.b.add(f.b.load(looks, typ=I64), count(1))
+        f.b.store(tried, looks)
+        with f.b.if_then(f.b.icmp_signed(">", tried, count(PATIENCE))):
+            give_way = f.b.inttoptr(self._read(f, call, "give_way"), ir.FunctionType(I32, []).as_pointer())
+            f.b.call(give_way, [])
+        same = f.b.icmp_signed("==", f.b.load_atomic(round_, "acquire", 8, typ=I64), before)
+        f.b.cbranch(same, again, after)
+        f.b.position_at_end(after)
+
+    def _together(self, f: Emitter) -> None:
+        with f.b.if_then(f.b.icmp_signed(">", self.team, count(1))):
+            f.b.call(self.module.globals["wait"], [self.call, self.team])
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def _product(self) -> None:
+        """`product(plan, x, codes, step, shift, y, counter)`: a thread's part of a product, x quantised before."""
+        f = Emitter(self.module, "product", [POINTER] * 7, internal=True)
+        plan, x, codes, step, shift, y, counter = f.arguments
+        width, blocks, shares, matrices = (f.load(I64, plan, PLAN.index(name), I64, 8) for name in PLAN)
+        f.b.call(self.module.globals["quantise"], [x, width, blocks, codes, step, shift])
+        records = f.at(plan, len(PLAN), I64)
+
+        def share(at: Value) -> None:
+            def holds(index: Value, found: object) -> list[Value]:
+                matrix = f.at(records, f.b.mul(index, count(len(FIELDS))), I64)
+                return [f.b.select(f.b.icmp_signed("<=", field(matrix, "first"), at), matrix, *found)]  # type: ignore[misc]
+
+            [matrix] = f.loop(count(1), matrices, 1, [records], holds)
+            size, tiles = field(matrix, "share"), field(matrix, "tiles")
+            begin = f.b.mul(f.b.sub(at, field(matrix, "first")), size)
+            end = f.b.add(begin, size)
+            end = f.b.select(f.b.icmp_signed("<", end, tiles), end, tiles)
+            function = f.b.inttoptr(field(matrix, "product"), PRODUCT.as_pointer())
+            results = f.at(y, field(matrix, "offset"), F32)
+            f.b.call(function, [matrix, codes, step, shift, blocks, results, count(1), begin, end])
+
+        def field(matrix: Value, name: str) -> Value:
+            return f.load(I64, matrix, FIELDS.index(name), I64, 8)
+
+        f.drain(lambda: f.b.atomic_rmw("add", counter, count(1), "monotonic"), shares, share)
+        f.b.ret_void()
+
+    def _heads(self) -> None:
+        """`heads(call, layer, qkv, y, room, unit, index)`: one share of a layer's attention.
+
+        A share is a part of the query heads of one group. Each rotates the new key and writes it where it belongs;
+        where a group is shared out, all write the same.
+        """
+        d = self.d
+        D, group = d.head_dim, d.heads // d.kv_heads
+        f = Emitter(self.module, "heads", [POINTER] * 5 + [I64, I64], internal=True)
+        call, layer, qkv, y, room, unit, index = f.arguments
+        cosines, sines = (self._read(f, call, name, POINTER) for name in ("cosines", "sines"))
+        position, splits = self._read(f, call, "position"), self._read(f, call, "splits")
+        head, part = f.b.sdiv(unit, splits), f.b.srem(unit, splits)
+        begin = f.b.sdiv(f.b.mul(part, count(group)), splits)
+        many = f.b.sub(f.b.sdiv(f.b.mul(f.b.add(part, count(1)), count(group)), splits), begin)
+        rows = f.at(self._read(f, call, "rows", POINTER), f.b.mul(index, count(2)), I64)
+        away = f.b.mul(head, self._read(f, call, "stride"))
+        keys, values = (f.at(f.load(POINTER, rows, place, I64, 8), away, F32) for place in (0, 1))
+        here = f.b.mul(position, count(D))
+
+        turned = f.room(F32, D)
+        self._ready(f, layer, "k_norm", qkv, f.b.add(head, count(d.heads)), turned)
+        rotate(f, turned, cosines, sines, f.at(keys, here, F32), D)
+        self._ready(f, layer, "", qkv, f.b.add(head, count(d.heads + d.kv_heads)), f.at(values, here, F32))
+
+        first = f.b.add(f.b.mul(head, count(group)), begin)
+
+        def query(at: Value, _: object) -> list[Value]:
+            self._ready(f, layer, "q_norm", qkv, f.b.add(first, at), turned)
+            each(f, D, lambda place: put(f, f.b.fmul(get(f, turned, place), number(d.scale)), turned, place))
+            rotate(f, turned, cosines, sines, f.at(room, f.b.mul(at, count(D)), F32), D)
+            return []
+
+        f.loop(count(0), many, 1, [], query)
+        scores = f.at(room, d.heads * D, F32)
+        results = f.at(y, f.b.mul(first, count(D)), F32)
+        f.b.call(
+            self.module.globals["attend"], [room, many, keys, values, f.b.add(position, count(1)), scores, results]
+        )
+        f.b.ret_void()
+
+    def _ready(self, f: Emitter, layer: Value, norm: str, qkv: Value, head: Value, y: Value) -> None:
+        """A head's query, key or value with its bias, normed where the layer has a norm of that name."""
+        D = self.d.head_dim
+        begin = f.b.mul(head, count(D))
+        x = f.at(qkv, begin, F32)
+        each(f, D, lambda place: put(f, get(f, x, place), y, place))
+        self._add_given(f, layer, "qkv_bias", y, begin, D)
+        if norm:
+            weight = f.load(I64, layer, LAYER.index(norm), I64, 8)
+            with f.b.if_then(f.b.icmp_signed("!=", weight, count(0))):
+                rms_norm(f, y, f.b.inttoptr(weight, POINTER), y, D, self.d.epsilon)
+
+    # --- the way through ----------------------------------------------------------------------------------------------
+
+    def _work(self) -> ir.Function:
+        """A thread's way through the blocks."""
+        d = self.d
+        f = Emitter(self.module, "work", [POINTER], internal=True)
+        [call] = f.arguments
+        self.call = call
+        self.team = self._team(f)
+        worker = f.b.atomic_rmw("add", f.at(call, CALL.index("workers"), I64), count(1), "monotonic")
+        shared, own = self._read(f, call, "shared", POINTER), self._read(f, call, "own", POINTER)
+        own = f.at(own, f.b.mul(worker, self._read(f, call, "own_bytes")), I8)
+        qkv, y = shared, f.at(shared, d.projected, F32)
+        out = f.at(y, d.heads * d.head_dim, F32)
+        down = f.at(out, d.width, F32)
+        gate_up = f.at(down, d.width, F32)
+        blocks = -(-d.widest // 128) * 128 // BLOCK
+        x, n = own, f.at(own, d.width, F32)
+        codes = f.at(n, d.widest, F32)
+        step = f.at(codes, blocks * BLOCK, I8)
+        shift = f.at(step, blocks, F32)
+        room = f.at(shift, blocks + 64, F32)
+        begin = self._read(f, call, "x", POINTER)
+        each(f, d.width, lambda place: put(f, get(f, begin, place), x, place))
+
+        def layer(index: Value, _: object) -> list[Value]:
+            record = f.at(self._read(f, call, "layers", POINTER), f.b.mul(index, count(len(LAYER))), I64)
+            counters = f.at(self._read(f, call, "counters", POINTER), f.b.mul(index, count(PHASES)), I64)
+
+            def named(name: str) -> Value:
+                return f.load(POINTER, record, LAYER.index(name), I64, 8)
+
+            def multiply(plan: str, source: Value, target: Value, phase: int) -> None:
+                counter = f.at(counters, phase, I64)
+                f.b.call(self.module.globals["product"], [named(plan), source, codes, step, shift, target, counter])
+                self._together(f)
+
+            rms_norm(f, x, named("norm"), n, d.width, d.epsilon)
+            multiply("qkv", n, qkv, 0)
+            self._attend(f, record, index, qkv, y, room, f.at(counters, 1, I64))
+            multiply("out", y, out, 2)
+            add(f, x, out, d.width)
+            self._add_given(f, record, "out_bias", x, count(0), d.width)
+            rms_norm(f, x, named("next_norm"), n, d.width, d.epsilon)
+            multiply("gate_up", n, gate_up, 3)
+            silu_times(f, gate_up, f.at(gate_up, d.hidden, F32), n, d.hidden)
+            multiply("down", n, down, 4)
+            add(f, x, down, d.width)
+            return []
+
+        f.loop(self._read(f, call, "first"), self._read(f, call, "last"), 1, [], layer)
+        with f.b.if_then(f.b.icmp_signed("==", worker, count(0))):
+            each(f, d.width, lambda place: put(f, get(f, x, place), begin, place))
+        f.b.ret_void()
+        return f.function
+
+    def _attend(
+        self, f: Emitter, record: Value, index: Value, qkv: Value, y: Value, room: Value, counter: Value
+    ) -> None:
+        units = f.b.mul(count(self.d.kv_heads), self._read(f, self.call, "splits"))
+
+        def unit(at: Value) -> None:
+            f.b.call(self.module.globals["heads"], [self.call, record, qkv, y, room, at, index])
+
+        f.drain(lambda: f.b.atomic_rmw("add", counter, count(1), "monotonic"), units, unit)
+        self._together(f)
+
+    def _add_given(self, f: Emitter, layer: Value, name: str, x: Value, place: Value, length: int) -> None:
+        """Add what the layer has under that name, from a place on; nothing where it has none."""
+        bias = f.load(I64, layer, LAYER.index(name), I64, 8)
+        with f.b.if_then(f.b.icmp_signed("!=", bias, count(0))):
+            add(f, x, f.at(f.b.inttoptr(bias, POINTER), place, F32), length)
+
+    def _team(self, f: Emitter) -> Value:
+        """Threads that really came."""
+        team = f.b.alloca(I64)
+        f.b.store(count(1), team)
+        address = self._read(f, f.arguments[0], "team_size")
+        with f.b.if_then(f.b.icmp_signed(">", self._read(f, f.arguments[0], "threads"), count(1))):
+            size = f.b.call(f.b.inttoptr(address, ir.FunctionType(I32, []).as_pointer()), [])
+            f.b.store(f.b.sext(size, I64), team)
+        return f.b.load(team, typ=I64)
+
+    def _read(self, f: Emitter, call: Value, name: str, kind: ir.Type = I64) -> Value:
+        return f.load(kind, call, CALL.index(name), I64, 8)
