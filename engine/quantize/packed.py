@@ -33,9 +33,12 @@ class Packed(ABC):
     """
 
     error = 0.0
+    _serials = itertools.count()
 
     def __init__(self, grouped: Grouped) -> None:
         self.bits, self.group, self.shape = grouped.bits, grouped.group, grouped.shape
+        # Names this matrix among the plans of another, which must not keep it alive.
+        self.serial = next(self._serials)
 
     @property
     @abstractmethod
@@ -44,6 +47,10 @@ class Packed(ABC):
     @abstractmethod
     def multiply(self, x: Tensor) -> Tensor:
         """float32 [..., K], contiguous -> float32 [..., N]."""
+
+    def together(self, x: Tensor, others: Sequence[Packed]) -> tuple[Tensor, ...]:
+        """The products with this matrix and with others of its width."""
+        return (self.multiply(x), *(each.multiply(x) for each in others))
 
     @abstractmethod
     def _rows(self, ids: Tensor) -> Tensor: ...
@@ -66,15 +73,11 @@ class Packed(ABC):
 class Tiled(Packed):
     """A matrix for the native kernels."""
 
-    _serials = itertools.count()
-
     def __init__(self, grouped: Grouped, library: Library) -> None:
         super().__init__(grouped)
         self._matrix = laid(grouped, library)
         self._plan = Plan([self._matrix])
         self._plans: dict[tuple[int, ...], Plan] = {}
-        # Names this matrix among the plans of another, which must not keep it alive.
-        self._serial = next(self._serials)
 
     @property
     def matrix(self) -> Matrix:
@@ -89,12 +92,14 @@ class Tiled(Packed):
     def multiply(self, x: Tensor) -> Tensor:
         return self._plan(x)[0]
 
-    def together(self, x: Tensor, others: Sequence[Tiled]) -> tuple[Tensor, ...]:
-        """The products with this matrix and the others, in one call."""
-        key = tuple(each._serial for each in others)
+    def together(self, x: Tensor, others: Sequence[Packed]) -> tuple[Tensor, ...]:
+        key = tuple([each.serial for each in others])
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = Plan([self._matrix, *(each._matrix for each in others)])
+            matrices = [each.matrix for each in others if isinstance(each, Tiled)]
+            if len(matrices) < len(others):
+                return super().together(x, others)
+            plan = self._plans[key] = Plan([self._matrix, *matrices])
         return plan(x)
 
     def _rows(self, ids: Tensor) -> Tensor:
@@ -142,14 +147,11 @@ def matmul(x: Tensor, *packed: Packed) -> tuple[Tensor, ...]:
     """
     if x.requires_grad and torch.is_grad_enabled():
         return tuple(_Product.apply(x, each) for each in packed)
-    x = x.float().contiguous()
-    first, others = packed[0], packed[1:]
-    if not others:
-        return (first.multiply(x),)
-    tiled = [each for each in others if isinstance(each, Tiled)]
-    if isinstance(first, Tiled) and len(tiled) == len(others):
-        return first.together(x, tiled)
-    return tuple(each.multiply(x) for each in packed)
+    if x.dtype is not torch.float32 or not x.is_contiguous():
+        x = x.float().contiguous()
+    if len(packed) == 1:
+        return (packed[0].multiply(x),)
+    return packed[0].together(x, packed[1:])
 
 
 class _Product(torch.autograd.Function):

@@ -15,24 +15,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from engine.errors import EngineError
 from engine.quantize.groups import Grouped
 from engine.quantize.kernels import tiles
 from engine.quantize.kernels.activations import BLOCK
+from engine.quantize.kernels.dots import Dots
 from engine.quantize.kernels.native import Library, usable
 from engine.quantize.kernels.plan import Matrix, Plan
-from engine.quantize.kernels.portable import Int4
+from engine.quantize.kernels.portable import Int4, Int8
 from engine.quantize.kernels.products import Kind
 
 COMMON = Kind(4, 32, zero=False)
 """The kind that instruction sets are compared on."""
 
-TIMED = (256, 2048)
+TIMED = (512, 2048)
 """Rows and columns of the matrix that is timed: enough to tell kernels apart, few enough to pack at every start."""
 
 PASSES = 7
 
 NEAR = 1e-5
 """How far a right answer may be from the known one, by the largest number in it: only the order of adding differs."""
+
+PORTABLE_NEAR = 2**-6
+"""The same for torch's operators, by the sum of the sizes of the products: they round all numbers to bf16."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +52,23 @@ class Choice:
 @functools.cache
 def chosen() -> Choice:
     """The kernels that this processor runs 4-bit matrices with."""
-    best, others = _ranked()[0], _ranked()[1:]
-    if len(others) == 0:
-        return Choice(best.name, "this processor has no instructions that another is written for", best.speed)
+    best, *others = _ranked()
+    if not others:
+        return Choice(best.name, f"nothing else gives right answers here: {best.speed:.1f} GB/s", best.speed)
     behind = ", ".join(f"{each.name} {each.speed:.1f} GB/s" for each in others)
     return Choice(best.name, f"the fastest with right answers: {best.speed:.1f} GB/s; {behind}", best.speed)
 
 
 @functools.cache
 def library(kind: Kind) -> Library | None:
-    """The fastest native functions that are right for a kind of matrix; None where torch's operators serve it."""
+    """The fastest native functions that are right for a kind of matrix; None where torch's operators serve it.
+
+    EngineError where those are not right either.
+    """
     for each in _ranked():
         if each.library is None or right(each.library, kind):
             return each.library
-    return None
+    raise _nothing()
 
 
 def right(candidate: Library, kind: Kind) -> bool:
@@ -115,27 +123,62 @@ class _Candidate:
 
 @functools.cache
 def _ranked() -> list[_Candidate]:
-    """Everything that runs here and is right, the fastest first."""
+    """Everything that runs here and is right, the fastest first; EngineError where nothing is."""
     grouped = sample(COMMON, *TIMED)
     x = torch.randn(1, TIMED[1], generator=torch.Generator().manual_seed(2))
-    size = grouped.nbytes
-    ready = torch.get_num_threads()
+    found = []
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        portable = Int4(grouped)
-        found = [_Candidate("torch", None, size / _seconds(lambda: portable.multiply(x)))]
+        if portable_right():
+            portable = Int4(grouped)
+            found.append(_Candidate("torch", None, grouped.nbytes / _nanoseconds(lambda: portable.multiply(x))))
         for dots in usable():
-            candidate = Library(dots)
-            if right(candidate, COMMON):
+            candidate = _made(dots)
+            if candidate is not None and right(candidate, COMMON):
                 plan = Plan([laid(grouped, candidate)])
-                found.append(_Candidate(dots.name, candidate, size / _seconds(lambda plan=plan: plan(x))))  # type: ignore[misc]
+                found.append(
+                    _Candidate(dots.name, candidate, grouped.nbytes / _nanoseconds(functools.partial(plan, x)))
+                )
     finally:
-        torch.set_num_threads(ready)
+        torch.set_num_threads(threads)
+    if not found:
+        raise _nothing()
     return sorted(found, key=lambda each: each.speed, reverse=True)
 
 
-def _seconds(call: Callable[[], object]) -> float:
-    """The shortest of a few calls, in billionths: GB/s is then bytes over this."""
+def portable_right() -> bool:
+    """Whether torch's own operators run here, and multiply by what was packed within bf16's rounding."""
+    x = torch.randn(3, 200, generator=torch.Generator().manual_seed(1))
+    try:
+        for packer, bits in ((Int4, 4), (Int8, 8)):
+            grouped = sample(Kind(bits, 64, zero=bits == 4), 40, 200)
+            packed, weight = packer(grouped), grouped.dense()
+            for answer in (packed.multiply(x), functional.linear(x, packed.rows(torch.arange(40)))):
+                if not ((answer - x @ weight.T).abs() <= PORTABLE_NEAR * (x.abs() @ weight.abs().T)).all():
+                    return False
+    except RuntimeError:
+        return False
+    return True
+
+
+def _nothing() -> EngineError:
+    return EngineError(
+        "No way to multiply by quantised matrices gives right answers on this processor.",
+        "Choose the precision fp32 or bf16.",
+    )
+
+
+def _made(dots: Dots) -> Library | None:
+    """The native functions in an instruction set; None where LLVM cannot make them, or the system lets no code in."""
+    try:
+        return Library(dots)
+    except RuntimeError:
+        return None
+
+
+def _nanoseconds(call: Callable[[], object]) -> float:
+    """The shortest of a few calls; bytes over this are GB/s."""
     times = []
     for _ in range(PASSES):
         begun = time.perf_counter_ns()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import array
 import ctypes
 import functools
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from engine.quantize.kernels.products import Kind
 
 SHARE = 1 << 16
 """Bytes of codes that a thread takes at once, about: enough for a stream, few enough to end together."""
+
+KEPT = 1 << 18
+"""Bytes of scratch that are kept from call to call."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,16 +71,33 @@ class Plan:
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         """x: float32 [..., width], contiguous; one float32 [..., rows] for each matrix."""
-        M = x.numel() // self.width
+        *shape, width = x.shape
+        M = x.numel() // width
         threads = min(torch.get_num_threads(), self._shares) if self._parallel else 1
-        y = torch.empty(M * self._total, dtype=torch.float32, device="cpu")
-        scratch = torch.empty(scratch_bytes(M, self._blocks, threads), dtype=torch.uint8, device="cpu")
+        y = torch.empty((*shape, self._total), dtype=torch.float32, device="cpu")
+        scratch = _room(scratch_bytes(M, self._blocks, threads))
         self._run(self._address, x.data_ptr(), y.data_ptr(), scratch.data_ptr(), M, threads, self._parallel)
-        shape = x.shape[:-1]
         if len(self._rows) == 1:
-            return (y.view(*shape, self._total),)
-        pieces = y.split([M * rows for rows in self._rows])
+            return (y,)
+        if M == 1:
+            return y.split(self._rows, -1)
+        pieces = y.view(-1).split([M * rows for rows in self._rows])
         return tuple(piece.view(*shape, rows) for piece, rows in zip(pieces, self._rows))
+
+
+class _Kept(threading.local):
+    """Each thread's scratch for calls with few rows: most calls are of one."""
+
+    def __init__(self) -> None:
+        self.room = torch.empty(KEPT, dtype=torch.uint8, device="cpu")
+
+
+def _room(size: int) -> Tensor:
+    """Scratch of so many bytes, at least."""
+    return _kept.room if size <= KEPT else torch.empty(size, dtype=torch.uint8, device="cpu")
+
+
+_kept = _Kept()
 
 
 @functools.cache
