@@ -34,7 +34,7 @@ from app.state.attention import DECODER, MEAN, Part, Weights
 from app.widgets.head_grid import HeadArea, HeadGrid
 from app.widgets.heatmap import ROOM, Heatmap
 from app.widgets.named import named, quiet_button, toggle_button
-from app.widgets.pieces import piece_of, visible
+from app.widgets.pieces import piece_of, visible, worded
 from app.widgets.slider import PlainSlider
 from app.widgets.tint import Legend
 
@@ -45,6 +45,7 @@ EMPTY = "Where the model looks appears here while it writes. Send a message to s
 NO_TEXT = "Where the model looks appears here. Fill a mask or classify a text in the Playground to see it."
 HEAD = ("position", "token", "weight")
 GAP = 8  # pixels between the parts of the body
+HEAD_WIDTH = 400  # pixels: from here on the choice of part stands in the line of the head
 BESIDE = ((0, 0, 1, 1), (0, 1, 1, 1), (1, 0, 1, 2))  # row, column and spans of the heads, the large map and the notes
 ABOVE = ((0, 0, 1, 1), (1, 0, 1, 2), (0, 1, 1, 1))
 
@@ -94,9 +95,10 @@ class Pane(QWidget):
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
-    def _make_head(self) -> QHBoxLayout:
+    def _make_head(self) -> QGridLayout:
         self.title = named(QLabel(), "headTitle")
         self.title.setProperty("role", "name")
+        self.title.setMinimumWidth(1)  # the pane may be as narrow as its buttons
         self.parts = named(QComboBox(), "attentionPart", "Which attention")
         self.parts.currentIndexChanged.connect(self._on_part)
         self.mean = toggle_button("attentionMean", "Mean")
@@ -107,12 +109,13 @@ class Pane(QWidget):
         self.as_table.toggled.connect(self._on_table)
         self.copy = quiet_button("attentionCopy", "Copy the row in focus")
         self.copy.clicked.connect(self._on_copy)
-        line = QHBoxLayout()
-        line.setSpacing(2)
-        line.addWidget(self.title, 1)
-        for widget in (self.parts, self.mean, self.as_table, self.copy):
-            line.addWidget(widget)
-        return line
+        self._head_line = QGridLayout()
+        self._head_line.setHorizontalSpacing(2)
+        self._head_line.setVerticalSpacing(6)
+        self._head_line.setColumnStretch(0, 1)
+        for column, widget in enumerate((self.title, self.parts, self.mean, self.as_table, self.copy)):
+            self._head_line.addWidget(widget, 0, column)
+        return self._head_line
 
     def _make_body(self) -> QWidget:
         """Heads, the large map and the notes on it; `_arrange` says where each of them stands."""
@@ -286,15 +289,15 @@ class Pane(QWidget):
         if row is None or len(row) > len(tokens):
             return ""
         if self._part.looks == "source":
-            begun = f"{visible(tokens[self._row], 16)} looks at"
+            begun = f"{worded(tokens[self._row], 16)} looks at"
         elif record is not None:
             place = "" if self._part.causal else " in the source"
-            begun = f"While writing {visible(piece_of(record), 16)} it looked{place} at"
+            begun = f"While writing {worded(piece_of(record), 16)} it looked{place} at"
         best = np.argsort(row)[::-1]
         if self._beside:
-            return f"{begun} " + ", ".join(f"{visible(tokens[i], 12)} {row[i]:.2f}" for i in best[:4])
+            return f"{begun} " + ", ".join(f"{worded(tokens[i], 12)} {row[i]:.2f}" for i in best[:4])
         lines = max(3, min(8, self._grid_area.height() // 18 - 3))
-        return "\n".join([begun, *(f"{row[i]:.2f}  {visible(tokens[i], 20)}" for i in best[:lines])])
+        return "\n".join([begun, *(f"{row[i]:.2f}  {worded(tokens[i], 20)}" for i in best[:lines])])
 
     def _show_reader(self) -> None:
         rereading, captures = self._captures.rereading, self._captures
@@ -335,6 +338,7 @@ class Pane(QWidget):
 
     def _arrange(self) -> None:
         """Heads beside the large map or above it, whichever leaves the map more cells."""
+        self._head_line.addWidget(self.parts, *((0, 1) if self.width() >= HEAD_WIDTH else (1, 0, 1, 5)))
         width, height = self._body.width(), self._body.height()
         notes = self._notes.minimumSizeHint() + QSize(GAP, GAP)
         side_room = QSize(int(width * 0.34), height - notes.height())

@@ -27,7 +27,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from app import theme
-from app.widgets.pieces import visible
+from app.widgets.pieces import visible, worded
 from app.widgets.tint import hatching, tinted
 
 READABLE = 13.0  # pixels of a cell from which tokens are written on the axes
@@ -105,7 +105,7 @@ class Heatmap(QWidget):
         if self.pointer is None:
             return ""
         row, column = self.pointer
-        who, whom = (f"{visible(names[i], 16)} ({i})" for names, i in zip((self._tokens, self._seen), self.pointer))
+        who, whom = (f"{worded(names[i], 16)} ({i})" for names, i in zip((self._tokens, self._seen), self.pointer))
         if self._causal and column > row:
             return f"{who} comes before {whom} and cannot look at it"
         weight = self.weight(row, column)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from unicodedata import bidirectional
 
 from engine import TokenRecord
 
@@ -17,6 +18,14 @@ def visible(piece: str, longest: int = 24) -> str:
     if len(text) > longest:
         half = (longest - 1) // 2
         text = f"{text[:half]}…{text[-half:]}"
+    return text
+
+
+def worded(piece: str, longest: int = 24) -> str:
+    """The same inside a sentence: one written from right to left must not turn the words around it."""
+    text = visible(piece, longest)
+    if any(bidirectional(letter) in ("R", "AL", "AN") for letter in text):
+        return f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}"
     return text
 
 
