@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.errors import EngineError
 from engine.gguf_parts import first, title, wholes
+from engine.loading.bnb import BnbWeights, check_method
 from engine.loading.files import described, model_folder, read_json, read_optional
 from engine.loading.safetensors import Weights
 from engine.text.chat_formats import Found, of_folder, of_gguf
@@ -27,6 +28,9 @@ ENDS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>",
 """Tokens that end an answer wherever they are in a GGUF's vocabulary, as for llama.cpp."""
 
 
+QUANTISED = "quantization_config"
+
+
 @dataclass(frozen=True)
 class Folder:
     """source: what to call the config by in messages; settings: what kind of thing it is."""
@@ -36,6 +40,11 @@ class Folder:
 
     @cached_property
     def config(self) -> dict[str, Any]:
+        """Without how the weights were quantised, which is no family's business."""
+        return {key: value for key, value in self._whole.items() if key != QUANTISED}
+
+    @cached_property
+    def _whole(self) -> dict[str, Any]:
         return read_json(self.path / "config.json")
 
     @property
@@ -53,7 +62,11 @@ class Folder:
         return read_optional(self.path / "generation_config.json")
 
     def weights(self) -> Weights:
-        return Weights(self.path)
+        settings = self._whole.get(QUANTISED)
+        if settings is None:
+            return Weights(self.path)
+        check_method(settings, self.path)
+        return BnbWeights(self.path)
 
     @property
     def family(self) -> str:

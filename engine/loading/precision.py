@@ -43,7 +43,7 @@ def choose(wanted: str, weights: Weights | GGUFWeights, device: str) -> Precisio
         return Precision("nf4" if wanted == "int4" and device != "cpu" else wanted, "as chosen")
     if weights.precision not in DTYPES:
         return (
-            Precision("int8", "the file's own codes") if device == "cpu" else Precision("bf16", "what GPUs compute in")
+            Precision("int8", "its file holds codes of few bits, which stay as they are or fit into these") if device == "cpu" else Precision("bf16", "what GPUs compute in")
         )
     own = weights.precision
     if wanted == "auto" or device != "cpu":

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from torch import Tensor, dtype
 
     from engine.models.base import LanguageModel
+    from engine.quantize import Grouped
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PRECISIONS = {"F32": ("fp32", 4), "F16": ("fp16", 2), "BF16": ("bf16", 2)}
 """The number formats read from disk: Vitrine's word and bytes a number."""
 
-BESIDE = ("BOOL", "U8", "I64")
-"""Formats of the masks and position numbers that older files hold beside the weights. No weight is in one."""
+BESIDE = ("BOOL", "I8", "U8", "I64")
+"""Formats of the masks and position numbers that older files hold beside the weights, and of codes, which mean nothing
+by themselves. No weight is in one."""
 
 STACKED = re.compile(r"(.+\.experts)\.(gate_up_proj|down_proj)")
 PARTS = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}
@@ -97,19 +99,19 @@ class Weights:
 
     def read(
         self, names: list[str], dtype: dtype | None = None, bits: Mapping[str, int] | None = None
-    ) -> Iterator[tuple[Entry, Tensor]]:
+    ) -> Iterator[tuple[Entry, Tensor | Grouped]]:
         """The tensors of these names, file by file, mapped from disk: in the file's dtype, whatever is wanted."""
         wanted = set(names)
         for file in self.files:
             here = [entry for entry in self.entries.values() if entry.file == file and entry.name in wanted]
             if here:
-                with _open(file, "pt") as tensors:
+                with opened(file, "pt") as tensors:
                     for entry in here:
                         try:
                             tensor = tensors.get_tensor(entry.whole or entry.name)
                             yield entry, tensor[entry.part] if entry.whole else tensor
                         except SafetensorError as error:
-                            raise _broken(file) from error
+                            raise broken(file) from error
 
 
 def _files(folder: Path) -> list[Path]:
@@ -139,7 +141,7 @@ def _files(folder: Path) -> list[Path]:
 def _entries(file: Path) -> Iterator[Entry]:
     # The numpy door reads headers without torch. safetensors itself refuses headers above 100 MB, ranges that overlap
     # and files whose length is not what the header says.
-    with _open(file, "np") as tensors:
+    with opened(file, "np") as tensors:
         for name in tensors.keys():  # noqa: SIM118, not a mapping
             part = tensors.get_slice(name)
             shape, kind = tuple(part.get_shape()), part.get_dtype()
@@ -168,11 +170,12 @@ def _experts(entry: Entry) -> list[Entry]:
     ]  # fmt: skip
 
 
-def _open(file: Path, framework: str) -> Any:
+def opened(file: Path, framework: str) -> Any:
+    """The tensors of a file; BadModelFiles where it is none."""
     try:
         return safe_open(file, framework=framework)
     except SafetensorError as error:
-        raise _broken(file) from error
+        raise broken(file) from error
     except OSError as error:
         raise BadModelFiles(f"{file.parent.name}/{file.name} cannot be read: {error}.", "Check the file.") from error
 
@@ -184,7 +187,8 @@ def _unreadable(file: Path, name: str, kind: str) -> UnsupportedModel:
     )
 
 
-def _broken(file: Path) -> BadModelFiles:
+def broken(file: Path) -> BadModelFiles:
+    """What to raise where a file is not what its header says."""
     return BadModelFiles(
         f"{file.parent.name}/{file.name} is damaged or was not downloaded completely.", "Download this file again."
     )
