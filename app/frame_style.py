@@ -71,6 +71,8 @@ QLineEdit > QToolButton {{ min-width: 0; min-height: 0; border: none; padding: 0
 
 QMainWindow > QTabBar {{ qproperty-elideMode: ElideNone; }}
 QMainWindow > QTabBar::tab {{ padding: 6px 7px; font-size: 12px; }}
+QMainWindow[drawer="true"] > QTabBar {{ qproperty-usesScrollButtons: false; }}
+QMainWindow[drawer="true"] > QTabBar::tab {{ padding: 6px 3px; font-size: 11px; }}
 #dockTitle {{ background: {window}; border-bottom: 1px solid {line}; }}
 #dockTitleText {{ color: {text}; font-weight: 600; background: transparent; }}
 #paneHolder {{ background: {surface}; }}

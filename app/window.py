@@ -165,6 +165,9 @@ class Window(QMainWindow):
         elif before and not self._steps_down:
             self._put_away = []
             self.restoreState(self._wide_state or QByteArray(), LAYOUT_VERSION)
+        if bool(self._steps_down) != bool(before):
+            self.setProperty("drawer", bool(self._steps_down))
+            self.setStyleSheet(frame_style.sheet())  # all docks' tabs now share one slim bar, or do no longer
         if self._steps_down != before:
             self._fit_drawer(width)
         if not self._steps_down and not self._sized:

@@ -122,6 +122,21 @@ def test_there_is_one_bar_of_tabs_for_each_group_of_docks(window: Window, qtbot:
     qtbot.waitUntil(lambda: bars() == [2, 2])
 
 
+@pytest.mark.parametrize("width", [720, 800, 960])
+def test_the_tabs_of_the_drawer_fit_without_arrows(window: Window, qtbot: QtBot, width: int) -> None:
+    window.resize(width, 600)
+    window.docks["playground"].show()
+
+    def bars() -> list[QTabBar]:
+        return [bar for bar in window.findChildren(QTabBar) if bar.isVisible() and bar.parent() is window]
+
+    qtbot.waitUntil(lambda: [bar.count() for bar in bars()] == [5])
+    (bar,) = bars()
+    assert not any(button.isVisible() for button in bar.findChildren(QToolButton))
+    assert bar.elideMode() == Qt.TextElideMode.ElideNone and bar.tabRect(4).right() < bar.width()
+    assert bar.mapTo(window, bar.rect().bottomRight()).x() < window.width()
+
+
 def test_a_narrow_chat_cuts_the_model_s_name_and_nothing_else(window: Window, state: State, qtbot: QtBot) -> None:
     state.workspace._show_model(a_model(name="a-model-with-a-very-long-name-indeed-7B"))
     button = window.chat.header.complete_button
