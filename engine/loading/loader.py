@@ -19,13 +19,13 @@ from engine.loading.files import DOWNLOAD_AGAIN
 from engine.loading.fusing import fuse
 from engine.loading.gguf import GGUFWeights
 from engine.loading.placing import Placing
-from engine.loading.precision import Precision, choose, is_grouped
+from engine.loading.precision import Precision, beside, choose
 from engine.loading.safetensors import Weights, listed
 from engine.messages import Held
 from engine.models import family
 from engine.models.base import DecoderConfig, LanguageModel, Reader
 from engine.params import LoadParams
-from engine.quantize import nbytes, place, schemes, tie
+from engine.quantize import BITS, nbytes, place, schemes, tie
 
 GENERATION_KEYS = (
     "bad_words_ids",
@@ -93,10 +93,9 @@ def load(
     tied = {name for name, other in model.optional.items() if other and name not in names.values()}
     parameters = sum(weight.numel() for name, weight in model.named_parameters() if name not in tied)
     vocabularies = {config.vocabulary, getattr(config, "source_vocabulary", config.vocabulary)}
-    grouped = is_grouped(precision.name, device)
-    plan = schemes(model, precision.name, vocabularies) if grouped else {}
-    plain = "fp32" if grouped else precision.name
-    placing = Placing(model, weights, names, plain, device, plan, cancelled)
+    plan = schemes(model, precision.name, vocabularies, device) if precision.name in BITS else {}
+    plain = beside(precision.name, device)
+    placing = Placing(model, weights, names, precision.name, plain, device, plan, cancelled)
     yield from placing.run()
     for name, other in model.optional.items():
         if name in names.values():
@@ -106,7 +105,7 @@ def load(
         else:
             place(model, name, torch.zeros(model.get_parameter(name).shape), plain, device)
     model.eval()
-    if grouped:
+    if plan and device == "cpu":
         fuse(model)
     held = placing.held()
 

@@ -16,7 +16,7 @@ from engine.loading.gguf import GGUFWeights
 from engine.loading.safetensors import Weights
 from engine.messages import Held
 from engine.models.base import LanguageModel
-from engine.quantize import DTYPES, Grouped, Scheme, cache, place, put
+from engine.quantize import DTYPES, Grouped, Scheme, cache, place, put, put_on_gpu
 from engine.quantize.groups import fits
 from engine.quantize.search import quantised
 
@@ -28,7 +28,8 @@ LOADING, MAKING, CHECKING = "Loading weights", "Quantising", "Reading the file o
 
 @dataclass(slots=True)
 class Placing:
-    """Where the tensors of a file go. names: tensor -> parameter; plan: the matrices that go into groups.
+    """Where the tensors of a file go. names: tensor -> parameter; plan: the matrices that are quantised for the
+    precision; beside: what all others are held in.
 
     errors: how far each matrix that was rounded is off, root mean square, relative to its own; 0 where the file's
     codes were kept. plain: matrices of the plan that float16 scales cannot hold.
@@ -38,6 +39,7 @@ class Placing:
     weights: Weights | GGUFWeights
     names: Mapping[str, str]
     precision: str
+    beside: str
     device: str
     plan: Mapping[str, Scheme]
     cancelled: Callable[[], bool]
@@ -50,15 +52,17 @@ class Placing:
         for name in self.names.values():
             if name not in self.plan:
                 continue
-            packed = getattr(self.model.get_submodule(name.rpartition(".")[0]), "packed", None)
+            layer = self.model.get_submodule(name.rpartition(".")[0])
+            packed = getattr(layer, "packed", None)
             why = self.plan[name].why
-            if packed is None:
-                weight = self.model.get_parameter(name)
-                form, count, nbytes = self.precision, weight.numel(), weight.nbytes
-                why = "its scales outgrow 16-bit floats" if name in self.plain else why
-            else:
+            if packed is not None:
                 form = f"{packed.bits} bits in groups of {packed.group}"
                 count, nbytes = math.prod(packed.shape), packed.nbytes
+            else:
+                weight = self.model.get_parameter(name)
+                form = str(getattr(layer, "form", self.beside))
+                count, nbytes = getattr(layer, "size", weight.numel()), weight.nbytes
+                why = "its scales outgrow 16-bit floats" if name in self.plain else why
             found.setdefault((form, why), []).append((count, nbytes, self.errors.get(name, 0.0)))
         alike = []
         for (form, why), items in found.items():
@@ -70,7 +74,7 @@ class Placing:
     def run(self) -> Generator[Phase, None, None]:
         """Place every tensor; raises Cancelled once `cancelled` says so."""
         grouped = {name: self.plan[name] for name in self.names.values() if name in self.plan and self.plan[name].bits}
-        if not grouped or not self.weights.keepable:
+        if not grouped or not self.weights.keepable or self.device != "cpu":
             yield from self._read(grouped, None)
             return
         plan = {name: (scheme, self._shape(name, scheme)) for name, scheme in grouped.items()}
@@ -112,11 +116,13 @@ class Placing:
     def _read(self, grouped: Mapping[str, Scheme], keeping: cache.Keeping | None) -> Generator[Phase, None, None]:
         """Take every tensor that is not in place yet from the file."""
         names = {tensor: name for tensor, name in self.names.items() if name not in self.errors}
-        bits = {tensor: grouped[name].bits for tensor, name in names.items() if name in grouped}
+        bits = {
+            tensor: grouped[name].bits for tensor, name in names.items() if name in grouped and self.device == "cpu"
+        }
         done, total = 0, sum(self.weights.entries[tensor].nbytes for tensor in names)
         phase = MAKING if keeping is not None else LOADING
         yield phase, 0, total
-        for entry, value in self.weights.read(list(names), DTYPES[self.precision], bits):
+        for entry, value in self.weights.read(list(names), DTYPES[self.beside], bits):
             self._check()
             name = names[entry.name]
             scheme = grouped.get(name)
@@ -124,14 +130,17 @@ class Placing:
                 put(self.model, name, value)
                 self.errors[name] = 0.0
             elif scheme is None or not self._quantise(name, value.T if scheme.transposed else value, scheme, keeping):
-                exact = self.precision == "fp16" and name.endswith(self.model.exact)
-                held = "fp32" if exact else self.precision
+                exact = self.beside == "fp16" and name.endswith(self.model.exact)
+                held = "fp32" if exact else self.beside
                 place(self.model, name, value, held, self.device, owned=self.weights.computed)
             done += entry.nbytes
             yield phase, done, total
 
     def _quantise(self, name: str, weight: torch.Tensor, scheme: Scheme, keeping: cache.Keeping | None) -> bool:
-        """Whether the matrix could be put in groups."""
+        """Whether the matrix could be quantised."""
+        if self.device != "cpu":
+            put_on_gpu(self.model, name, weight, self.precision, self.device)
+            return True
         made, error = quantised(weight, scheme.bits, scheme.group, self._check)
         if not fits(made.scale) or (made.zero is not None and not fits(made.zero)):
             self.plain.add(name)

@@ -15,13 +15,15 @@ from engine.errors import EngineError
 from engine.loading import memory
 from engine.loading.gguf import GGUFWeights
 from engine.loading.safetensors import Weights
-from engine.quantize import BITS, DTYPES
+from engine.quantize import DTYPES
 
 SMALL = 64 * 2**20
 """Bytes in 32 bits up to which a model is quick enough in any."""
 
 BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.03, "int4": 0.66}
 """Of a weight, scales and zeros counted in, and what stays in 8 bits when the rest has 4."""
+
+CODES = "the file holds codes of few bits, which stay as they are or fit into these"
 
 MARGIN = 1.1
 """Memory for a model over that of its weights."""
@@ -42,9 +44,7 @@ def choose(wanted: str, weights: Weights | GGUFWeights, device: str) -> Precisio
     if wanted not in ("auto", "fast"):
         return Precision("nf4" if wanted == "int4" and device != "cpu" else wanted, "as chosen")
     if weights.precision not in DTYPES:
-        return (
-            Precision("int8", "its file holds codes of few bits, which stay as they are or fit into these") if device == "cpu" else Precision("bf16", "what GPUs compute in")
-        )
+        return Precision("int8", CODES) if device == "cpu" else Precision("bf16", "what GPUs compute in")
     own = weights.precision
     if wanted == "auto" or device != "cpu":
         return Precision(own, "the file's own")
@@ -68,6 +68,6 @@ def _computes_bf16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def is_grouped(name: str, device: str) -> bool:
-    """Whether matrices are put into groups of few bits for it."""
-    return name in BITS and device == "cpu"
+def beside(name: str, device: str) -> str:
+    """What the rest of a model is held in where its matrices are quantised; else the precision itself."""
+    return name if name in DTYPES else "fp32" if device == "cpu" else "bf16"

@@ -17,7 +17,7 @@ from engine.quantize.scheme import BITS, Scheme, schemes
 if TYPE_CHECKING:
     from engine.quantize.packed import Packed
 
-__all__ = ["BITS", "DTYPES", "Grouped", "Scheme", "nbytes", "place", "put", "schemes", "tie"]
+__all__ = ["BITS", "DTYPES", "Grouped", "Scheme", "nbytes", "place", "put", "put_on_gpu", "schemes", "tie"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -43,6 +43,16 @@ def put(model: nn.Module, name: str, grouped: Grouped) -> None:
     from engine.quantize.packed import pack  # builds kernels: not for a model of plain numbers
 
     _stand_in(model, name, pack(grouped))
+
+
+def put_on_gpu(model: nn.Module, name: str, weight: Tensor, precision: str, device: str) -> None:
+    """The same on a GPU, where bitsandbytes quantises the matrix [N, K]; precision: nf4 or int8."""
+    from engine.quantize.cuda import linear
+
+    path = name.rpartition(".")[0]
+    owner, _, attribute = path.rpartition(".")
+    layer = linear(weight, getattr(model.get_submodule(path), "bias", None), precision, device)
+    setattr(model.get_submodule(owner), attribute, layer)
 
 
 def tie(model: nn.Module, name: str, other: str) -> None:

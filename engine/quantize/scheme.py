@@ -19,7 +19,7 @@ GROUP_OF_4 = 32
 GROUPS_OF_8 = (128, 64, 32)
 """The same in 8 bits, where even the widest costs nearly nothing: the first that divides the width is taken."""
 
-BITS = {"int4": 4, "int8": 8}
+BITS = {"int4": 4, "int8": 8, "nf4": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +35,24 @@ class Scheme:
     transposed: bool = False
 
 
-def schemes(model: nn.Module, precision: str, vocabularies: Collection[int]) -> dict[str, Scheme]:
-    """Parameter name -> scheme of every matrix, for the precision int4 or int8.
+def schemes(model: nn.Module, precision: str, vocabularies: Collection[int], device: str = "cpu") -> dict[str, Scheme]:
+    """Parameter name -> scheme of every matrix, for one of the precisions in BITS.
 
-    vocabularies: how many rows the tables of tokens have, and the heads that score them.
+    vocabularies: how many rows the tables of tokens have, and the heads that score them. On a GPU these stay plain, and
+    groups are bitsandbytes's affair.
     """
     found: dict[str, Scheme] = {}
     for path, module in model.named_modules():
         transposed = getattr(module, "transposed", False)
         if isinstance(module, nn.Linear | nn.Embedding) or transposed:
             choosing = hasattr(model.get_submodule(path.rpartition(".")[0]), "experts")
-            found[f"{path}.weight"] = _scheme(module, BITS[precision], vocabularies, transposed, choosing)
+            scheme = _scheme(module, BITS[precision], vocabularies, transposed, choosing)
+            if device != "cpu" and scheme.bits:
+                rows = module.get_parameter("weight").shape[1 if transposed else 0]
+                plain = isinstance(module, nn.Embedding) or rows in vocabularies
+                why = "the vocabulary stays in 16 bits on a GPU" if plain else ""
+                scheme = Scheme(0 if plain else BITS[precision], 0, why, transposed)
+            found[f"{path}.weight"] = scheme
     return found
 
 
