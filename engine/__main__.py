@@ -22,6 +22,8 @@ from engine.engine import Engine
 from engine.errors import EngineError, InvalidValue
 from engine.flags import add_flags, given
 from engine.messages import (
+    Attend,
+    AttentionRows,
     Classified,
     Classify,
     Command,
@@ -34,20 +36,38 @@ from engine.messages import (
     Filled,
     Generate,
     Generated,
+    Lens,
+    LensRows,
     Load,
     LoadDraft,
     Loaded,
     Message,
     ModelInfo,
+    NamePieces,
     Progress,
     Prompt,
     Score,
     Scored,
+    Started,
+    Tokenized,
     Tokens,
 )
 from engine.params import CaptureParams, LoadParams, SamplingParams
 
-SUBCOMMANDS = ("generate", "chat", "score", "fill", "classify", "embed", "tokenize", "template", "inspect", "bench")
+SUBCOMMANDS = (
+    "generate",
+    "chat",
+    "score",
+    "fill",
+    "classify",
+    "embed",
+    "tokenize",
+    "template",
+    "inspect",
+    "attend",
+    "lens",
+    "bench",
+)
 
 Answer = TypeVar("Answer", bound=Event)
 
@@ -278,6 +298,66 @@ def inspect(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def attend(arguments: argparse.Namespace) -> int:
+    """All attention of a reading, or that of some layers and heads; a few megabytes of numbers soon."""
+    wanted = _numbers(arguments.layers, "--layers")
+    heads = _numbers(arguments.heads, "--heads")
+    layer = (
+        {"attention": "layer", "layer": wanted[0]} if wanted is not None and len(wanted) == 1 else {"attention": "all"}
+    )
+    maps: dict[str, list[Any]] = {}
+    started = None
+    with Client() as client:
+        load_model(client, arguments)
+        capture = CaptureParams(candidates=0, budget_mb=1024, exact=True, **layer)
+        for event in client.run(Attend(_prompt(arguments), capture)):
+            if isinstance(event, Started):
+                started = event
+            elif isinstance(event, AttentionRows):
+                for name, rows in zip(event.layers, event.weights):
+                    if wanted is None or int(name.split(".")[1]) in wanted:
+                        chosen = rows if heads is None else rows[[head for head in heads if head < len(rows)]]
+                        maps.setdefault(name, []).append(chosen)
+        if started is None:
+            raise EngineError("Reading was cancelled.")
+        tokens = _pieces(client, started.prompt_ids)
+        source = _pieces(client, started.source_ids, source=True)
+    joined = {name: _joined(parts) for name, parts in maps.items()}
+    if arguments.json:
+        _print_json(tokens=tokens, source_tokens=source, maps={name: rows.tolist() for name, rows in joined.items()})
+    else:
+        for name, rows in joined.items():
+            print(f"{name}: {' × '.join(map(str, rows.shape))} (heads, rows, columns)")
+    return 0
+
+
+def lens(arguments: argparse.Namespace) -> int:
+    command = Lens(_prompt(arguments), arguments.first, arguments.best)
+    with Client() as client:
+        load_model(client, arguments)
+        seen = next((event for event in list(client.run(command)) if isinstance(event, LensRows)), None)
+        if seen is None:
+            raise EngineError("Reading was cancelled.")
+        tokens = _pieces(client, seen.ids[seen.first :])
+    with_pieces: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "top": [
+                [{"id": int(id), "text": seen.pieces[int(id)], "probability": float(p)} for id, p in zip(ids, values)]
+                for ids, values in zip(seen.tops[layer], seen.probabilities[layer])
+            ],
+        }
+        for layer, name in enumerate(seen.names)
+    ]
+    if arguments.json:
+        _print_json(tokens=tokens, layers=with_pieces)
+    else:
+        for layer in with_pieces:
+            best = layer["top"][-1][0]
+            print(f"{layer['name']:12} {best['probability']:7.2%} {best['text']!r}")
+    return 0
+
+
 def bench(arguments: argparse.Namespace) -> int:
     from engine.bench import Options
     from engine.bench import bench as measure
@@ -366,6 +446,30 @@ def _prompt(arguments: argparse.Namespace) -> Prompt:
         ) from None
 
 
+def _numbers(text: str | None, flag: str) -> list[int] | None:
+    """ "0,3" as numbers; None where nothing was given."""
+    if text is None:
+        return None
+    try:
+        return [int(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        raise InvalidValue(f"{flag} is {text!r}, which is not a list of whole numbers.", 'Write "0,3".') from None
+
+
+def _pieces(client: Client, ids: Sequence[int], source: bool = False) -> list[str]:
+    named = (e for e in list(client.run(NamePieces(tuple(ids), source))) if isinstance(e, Tokenized))
+    return [piece for event in named for piece in event.pieces]
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Rows that came in several passes, one under the other; what a later pass sees more is 0 before."""
+    import numpy as np
+
+    width = max(part.shape[-1] for part in parts)
+    wide = [np.pad(part.astype(np.float32), ((0, 0), (0, 0), (0, width - part.shape[-1]))) for part in parts]
+    return np.concatenate(wide, axis=1)
+
+
 def _messages(path: str) -> tuple[Message, ...]:
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -414,6 +518,19 @@ def _parser() -> argparse.ArgumentParser:
     sub = add(chat, "Talk in the terminal.", runs=True)
     sub.add_argument("--system", default="", metavar="TEXT", help="what the model is told first")
     add_sampling(sub)
+
+    for function, help in ((attend, "Where every head looks, as numbers."), (lens, "What each layer would say next.")):
+        sub = add(function, help, runs=True)
+        sub.add_argument("--source", metavar="TEXT", help="what an encoder-decoder reads; the text is then its target")
+        text = sub.add_mutually_exclusive_group(required=True)
+        text.add_argument("--text", metavar="TEXT")
+        text.add_argument("--ids", metavar="IDS", help='token ids, taken as they are: "1 2 3"')
+        if function is attend:
+            sub.add_argument("--layers", metavar="N,N", help="these layers alone")
+            sub.add_argument("--heads", metavar="N,N", help="these heads alone")
+        else:
+            sub.add_argument("--first", type=int, default=0, metavar="N", help="the position to begin with")
+            sub.add_argument("--best", type=int, default=5, metavar="N", help="tokens to name for each layer")
 
     sub = add(score, "How likely the model finds a text.", runs=True)
     sub.add_argument("--source", metavar="TEXT", help="what an encoder-decoder reads; the text is then its target")

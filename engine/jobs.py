@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from engine.decoding.beams import write
 from engine.decoding.constraints import Rules
 from engine.decoding.contexts import Context, Contexts
+from engine.decoding.looking import look_into, look_into_encoder
 from engine.decoding.loop import Settings, check_prompt, checker, generate, read
 from engine.decoding.scoring import score, score_target
 from engine.decoding.speculation import Speculation
@@ -37,6 +38,7 @@ from engine.messages import (
     Event,
     Fill,
     Generate,
+    Lens,
     Load,
     LoadDraft,
     Loaded,
@@ -118,6 +120,7 @@ class ModelJobs:
             Generate: self._generate,
             Retune: self._retune,
             Attend: self._attend,
+            Lens: self._lens,
             Score: self._score,
             Tokenize: self._tokenize,
             NamePieces: self._name_pieces,
@@ -252,6 +255,18 @@ class ModelJobs:
         context = Context.fresh(model, command.capture)
         context.prepare(len(ids))
         yield from _events_of(read(run.id, context, ids, check))
+        return None
+
+    def _lens(self, command: Lens, run: Run) -> Job:
+        bench = self._require()
+        check = checker(lambda: run.cancelled)
+        if isinstance(bench.loaded.model, Encoder):
+            prompt = command.prompt
+            ids = bench.tokenizer.encode(prompt.text or "") if prompt.ids is None else prompt.ids
+            yield from look_into_encoder(run.id, bench.loaded.model, bench.tokenizer, tuple(ids), command, check)
+            return None
+        opened, model = self._opened(bench, command.prompt)
+        yield from look_into(run.id, model, bench.writer, opened, command, check)
         return None
 
     def _score(self, command: Score, run: Run) -> Job:

@@ -306,6 +306,18 @@ class Attend(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class Lens(Command):
+    """What the model would say after each layer, for a text that is read again. -> Progress, LensRows.
+
+    first: the position to begin with. best: how many of the likeliest tokens.
+    """
+
+    prompt: Prompt
+    first: int = 0
+    best: int = 5
+
+
+@dataclass(frozen=True, slots=True)
 class Score(Command):
     """How likely the model finds a given text. -> Progress, Scored."""
 
@@ -552,6 +564,25 @@ class AttentionRows(Event):
     start: int
     layers: tuple[str, ...]
     weights: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LensRows(Event):
+    """What each of L layers would say at R positions from `first` on, K tokens each; the last layer is the model.
+
+    ids: the whole text. names [L]: "embedding" is what enters the first block, "layers.N" what leaves block N.
+    tops int32 [L, R, K], probabilities float32 [L, R, K]; entropies float32 [L, R] in nats; said float32 [L, R]: what
+    the layer gives to the token that the last layer finds likeliest. pieces: of every id in tops.
+    """
+
+    ids: tuple[int, ...]
+    first: int
+    names: tuple[str, ...]
+    tops: Integers
+    probabilities: Floats
+    entropies: Floats
+    said: Floats
+    pieces: dict[int, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

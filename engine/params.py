@@ -612,3 +612,5 @@ class CaptureParams(Params):
         group="Capture",
         help="Megabytes of attention rows kept at most; older rows are dropped and said to be.",
     )
+    exact: bool = False
+    """Attention rows in single instead of half precision: for comparisons, at twice the memory."""

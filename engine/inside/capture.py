@@ -141,7 +141,7 @@ class Tap:
                 self._small(part, rows.shape[2]).add(name, rows, start)
             if keep:
                 kept = self._affordable(rows)
-                self._rows[name] = rows[:, -kept:].to(torch.float16).cpu()
+                self._rows[name] = rows[:, -kept:].to(torch.float32 if self.params.exact else torch.float16).cpu()
                 self._first[name] = start + rows.shape[1] - kept
 
         return take
@@ -184,7 +184,8 @@ class Tap:
         """How many of the latest rows of one pass fit into half the budget, over all layers captured."""
         heads, count, keys = rows.shape
         layers = self._layers if self.params.attention == "all" else 1
-        return max(1, min(count, self.params.budget_mb * 2**19 // (2 * layers * heads * keys)))
+        size = 4 if self.params.exact else 2
+        return max(1, min(count, self.params.budget_mb * 2**19 // (size * layers * heads * keys)))
 
 
 def _part(name: str) -> tuple[str, str]:
