@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from engine.decoding.contexts import Context
-from engine.decoding.recorder import Recorder
+from engine.decoding.recorder import Recorder, top_ids
 from engine.decoding.speculation import Ahead, Speculation
 from engine.errors import Cancelled, ContextOverflow, InvalidValue
 from engine.messages import Event, Generated, Progress, Started, Stats, Tokens
 from engine.models.base import Decoder
 from engine.params import CaptureParams, SamplingParams
-from engine.sampling.chain import Moment, advance, apply, draw, trace
+from engine.sampling.chain import Moment, advance, among, apply, draw, trace
 from engine.text.tokenizer import Tokenizer
 
 CHUNK = 512
@@ -230,9 +230,9 @@ def _draw_and_record(
 
     logits float32 [V], history [1, T].
     """
-    best = torch.topk(logits, min(capture.candidates, logits.shape[0])).indices
+    best = top_ids(logits, capture.candidates)
     result = trace(logits, history, sampling, best, moment)
-    token = draw(result.logits, moment.seed, moment.position)
+    token = among(result.ids, result.left, moment.seed, moment.position)
     if capture.candidates and not bool((best == token).any()):
         best = torch.cat((best, torch.tensor([token], device=best.device)))
         result = trace(logits, history, sampling, best, moment)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.params import SamplingParams
 from engine.sampling import cutoffs
-from engine.sampling.choosers import draw, probabilities, unusable
+from engine.sampling.choosers import among, draw, probabilities, unusable
 from engine.sampling.cutoffs import survivors
 from engine.sampling.moment import START, Moment
 from engine.sampling.penalties import dry, no_repeat, penalties, stay
@@ -22,7 +22,20 @@ from engine.sampling.plan import LAST, active
 from engine.sampling.shaping import smoothing, temperature
 from engine.sampling.steering import adaptive_p, mirostat
 
-__all__ = ["LAST", "START", "STEPS", "Moment", "Trace", "active", "advance", "apply", "draw", "probabilities", "trace"]
+__all__ = [
+    "LAST",
+    "START",
+    "STEPS",
+    "Moment",
+    "Trace",
+    "active",
+    "advance",
+    "among",
+    "apply",
+    "draw",
+    "probabilities",
+    "trace",
+]
 
 Step = Callable[[Tensor, Tensor, SamplingParams, Moment], Tensor]
 
@@ -54,18 +67,40 @@ WHOLE = frozenset({"penalties", "stay_in_prompt", "dry", "no_repeat_ngram", "mir
 class Trace:
     """What the chain did to one distribution.
 
-    logits: final, float32 [V]. entering: what entered the last step, of which a memory is kept, or final too. steps:
-    those that ran, in order. cut: int8 [N], for each candidate asked about the
-    index into steps of the step that removed it, -1 where it survived. survivors: how many were left after each step.
-    mass: their share of the distribution before the first step.
+    raw: the logits that came in, float32 [V]. ids, left: who is left, ascending int64 [n], and their logits [n].
+    entering: ids and logits likewise of what entered the last step, of which a memory is kept, or what is left too.
+    steps: those that ran, in order. cut: int8 [N], for each candidate asked about the index into steps of the step that
+    removed it, -1 where it survived. kept: the ids that were left after each step.
     """
 
-    logits: Tensor
-    entering: Tensor
+    raw: Tensor
+    ids: Tensor
+    left: Tensor
+    entering: tuple[Tensor, Tensor]
     steps: tuple[str, ...]
     cut: Tensor
-    survivors: tuple[int, ...]
-    mass: tuple[float, ...]
+    kept: tuple[Tensor, ...]
+
+    @property
+    def logits(self) -> Tensor:
+        """The final logits, float32 [V], -inf where cut."""
+        return _spread(self.left[None], self.ids, self.raw[None])[0]
+
+    @property
+    def survivors(self) -> tuple[int, ...]:
+        """How many were left after each step."""
+        return tuple(ids.numel() for ids in self.kept)
+
+    @property
+    def mass(self) -> tuple[float, ...]:
+        """The share of those that were left after each step in the distribution before the first."""
+        total = self.raw.logsumexp(dim=-1)
+        return tuple(float((self.raw[ids] - total).exp().sum()) for ids in self.kept)
+
+    def probabilities(self, ids: Tensor) -> Tensor:
+        """What the draw gives to each of these ids, int64 [N] to float32 [N]."""
+        place = torch.searchsorted(self.ids, ids).clamp_(max=self.ids.numel() - 1)
+        return self.left.softmax(dim=-1)[place] * (self.ids[place] == ids)
 
 
 def apply(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
@@ -83,33 +118,30 @@ def trace(
     """
     row = logits.view(1, -1)
     left, ids = row, None
-    total = logits.logsumexp(dim=-1)
     steps: list[str] = []
-    counts: list[int] = []
-    mass: list[float] = []
+    kept: list[Tensor] = []
     cut = torch.full(candidate_ids.shape, -1, dtype=torch.int8, device=logits.device)
-    entering: tuple[Tensor, Tensor | None] | None = None
+    entering: tuple[Tensor, Tensor] | None = None
     for name, left_now, ids_now in _walk(row, history.view(1, -1), params, moment):
         if name == "adaptive_p":
-            entering = left, ids
+            entering = _alone(left, ids)
         left, ids = left_now, ids_now
-        kept = survivors(left[0]) if ids is None else ids
-        # They ascend, so each candidate is where it would be inserted or nowhere.
-        place = torch.searchsorted(kept, candidate_ids).clamp_(max=kept.numel() - 1)
-        stays = kept[place] == candidate_ids
-        cut[~stays & (cut < 0)] = len(steps)
+        kept.append(survivors(left[0]) if ids is None else ids)
+        if candidate_ids.numel():
+            # They ascend, so each candidate is where it would be inserted or nowhere.
+            place = torch.searchsorted(kept[-1], candidate_ids).clamp_(max=kept[-1].numel() - 1)
+            stays = kept[-1][place] == candidate_ids
+            cut[~stays & (cut < 0)] = len(steps)
         steps.append(name)
-        counts.append(kept.numel())
-        mass.append(float((logits[kept] - total).exp().sum()))
-    final = _spread(left, ids, row)[0]
-    before = _spread(*entering, row)[0] if entering else final
-    return Trace(final, before, tuple(steps), cut, tuple(counts), tuple(mass))
+    final = _alone(left, ids)
+    return Trace(logits, *final, entering or final, tuple(steps), cut, tuple(kept))
 
 
 def advance(moment: Moment, params: SamplingParams, result: Trace, token: int) -> Moment:
     """The moment after this token was drawn from what the chain left."""
     remembers = params.mirostat != "off" or params.adaptive_target > 0
-    p = float((result.entering[token] - result.entering.logsumexp(dim=-1)).exp()) if remembers else 0.0
+    ids, logits = result.entering
+    p = float((logits.log_softmax(dim=-1)[ids == token]).exp().sum()) if remembers else 0.0
     return moment.after(params, p)
 
 
@@ -133,6 +165,12 @@ def _walk(
             if ids is not None or kept.numel() <= logits.shape[1] // 2:  # worth going on with these alone
                 logits, ids = logits[:, kept], kept if ids is None else ids[kept]
         yield name, logits, ids
+
+
+def _alone(logits: Tensor, ids: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Ids and logits of those in one row [1, N] that are not cut."""
+    kept = survivors(logits[0])
+    return (kept if ids is None else ids[kept]), logits[0, kept]
 
 
 def _spread(logits: Tensor, ids: Tensor | None, like: Tensor) -> Tensor:

@@ -18,11 +18,15 @@ from engine.sampling.noise import gumbel
 def draw(logits: Tensor, seed: int, position: int) -> int:
     """One id from the final logits [V]; position is the index in the context of the token to come."""
     ids = survivors(logits)
+    return among(ids, logits[ids], seed, position)
+
+
+def among(ids: Tensor, logits: Tensor, seed: int, position: int) -> int:
+    """The same where only those that were not cut are given: int64 [n] and float32 [n]."""
     if not ids.numel():
         raise unusable()
-    values = logits[ids].double().cpu().numpy()
     names = ids.cpu().numpy()
-    return int(names[np.argmax(values + gumbel(seed, position, names))])
+    return int(names[np.argmax(logits.double().cpu().numpy() + gumbel(seed, position, names))])
 
 
 def unusable() -> EngineError:
