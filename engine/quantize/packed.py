@@ -37,7 +37,7 @@ class Packed(ABC):
 
     def __init__(self, grouped: Grouped) -> None:
         self.bits, self.group, self.shape = grouped.bits, grouped.group, grouped.shape
-        # Names this matrix among the plans of another, which must not keep it alive.
+        # Names this matrix among the plans of another; an id could come again.
         self.serial = next(self._serials)
 
     @property

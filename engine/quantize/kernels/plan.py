@@ -45,6 +45,7 @@ class Plan:
 
     def __init__(self, matrices: Sequence[Matrix], at_once: int = SHARE) -> None:
         self._run = matrices[0].library.run
+        self._matrices = tuple(matrices)  # whose memory the addresses below are of
         self._parallel = parallel()
         self.width = matrices[0].width
         self._rows = [matrix.rows for matrix in matrices]
@@ -66,7 +67,7 @@ class Plan:
 
     @property
     def address(self) -> int:
-        """Where the native side finds it, as long as it lives; the matrices have to live too."""
+        """Where the native side finds it, as long as it lives."""
         return self._address
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:

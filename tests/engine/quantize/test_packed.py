@@ -190,19 +190,18 @@ def test_gradients_reach_the_input() -> None:
 
 
 @native
-def test_matrices_that_were_multiplied_together_do_not_keep_each_other() -> None:
-    first, second = (pack(choice.sample(Kind(4, 32, False), 40, 64)) for _ in range(2))
-    matmul(inputs(1, 64), first, second)
-    gone = [weakref.ref(first), weakref.ref(second)]
+def test_matrices_that_were_multiplied_together_give_their_memory_back_at_once() -> None:
+    packed = [pack(choice.sample(Kind(4, 32, zero), 40, 64)) for zero in (False, True, False)]
+    matmul(inputs(1, 64), packed[0], packed[1])
+    matmul(inputs(1, 64), packed[1], packed[0])
+    held = [weakref.ref(each.matrix.codes) for each in packed if isinstance(each, Tiled)]
     gc.disable()
     try:
-        del second
-        assert gone[1]() is None
-        third = pack(choice.sample(Kind(4, 32, True), 40, 64))
-        together = matmul(inputs(1, 64), first, third)
-        assert torch.equal(together[1], matmul(inputs(1, 64), third)[0])
-        del first
-        assert gone[0]() is None
+        del packed[1]
+        together = matmul(inputs(1, 64), *packed)
+        assert torch.equal(together[1], matmul(inputs(1, 64), packed[1])[0])
+        packed.clear()
+        assert [each() for each in held] == [None, None, None]
     finally:
         gc.enable()
 
