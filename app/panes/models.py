@@ -197,7 +197,8 @@ class Pane(QWidget):
         info, workspace = self._workspace.info, self._workspace
         for card in self.cards:
             loading = workspace.loading is not None and _same(card.card.path, workspace.loading_path)
-            card.show_state(info is not None and _same(card.card.path, info.path), loading)
+            current = info is not None and _same(card.card.path, info.path)
+            card.show_state(current, loading, info.runs if info is not None and current else "")
         self.again.setVisible(info is not None)
 
     def _show_loading(self, progress: Progress | None) -> None:

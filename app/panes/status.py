@@ -51,10 +51,14 @@ class Pane(QFrame):
     def _show_model(self, info: ModelInfo | None) -> None:
         if info is None:
             self._model.setText("No model is loaded")
+            self._model.setToolTip("")
+            self._model.setAccessibleDescription("")
             self._used.clear()
         else:
             threads = f" · {info.threads} thread{'s' * (info.threads != 1)}" if info.device.lower() == "cpu" else ""
             self._model.setText(f"{info.name} · {info.device.upper()} {info.precision}{threads}")
+            self._model.setToolTip(info.runs)
+            self._model.setAccessibleDescription(info.runs)
             self._used.setText(f"context 0 / {info.context:,}")
             self._context.setRange(0, info.context)
         self._fit()

@@ -70,6 +70,8 @@ class Card(QFrame):
         for text in (facts(card), card.note):
             if text:
                 column.addWidget(words(text, "caption"))
+        self._runs = words("", "caption")
+        column.addWidget(self._runs)
         self._warning = QLabel()
         if not card.supported:
             row = QHBoxLayout()
@@ -81,18 +83,20 @@ class Card(QFrame):
         self._tint()
         self.show_state(False, False)
 
-    def show_state(self, current: bool, loading: bool) -> None:
-        """Whether this is the model in use, and whether it is being loaded."""
+    def show_state(self, current: bool, loading: bool, runs: str = "") -> None:
+        """Whether this is the model in use, and whether it is being loaded. runs: how the one in use runs, and why."""
         self.current, self.loading = current, loading
         state = "Loading" if loading else "In use" if current else ""
         self._state.setText(state)
         self._state.setVisible(bool(state))
         self._mark.setVisible(current and not loading)
+        self._runs.setText(runs)
+        self._runs.setVisible(bool(runs))
         self.button.setText("Unload" if current else "Load")
         self.button.setAccessibleName(f"{self.button.text()} {self.card.name}")
         self.button.setVisible((self.card.supported or current) and not loading)
         usable = "" if self.card.supported else f"cannot be run: {self.card.reason}"
-        spoken = (self.card.name, state.lower(), facts(self.card), usable)
+        spoken = (self.card.name, state.lower(), facts(self.card), usable, runs)
         self.setAccessibleName(", ".join(part for part in spoken if part))
         if self.property("current") != current:
             self.setProperty("current", current)
