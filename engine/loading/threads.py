@@ -7,20 +7,23 @@ that is nearly as fast as the best is taken.
 
 from __future__ import annotations
 
+import array
 import os
+import statistics
 import time
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from engine.errors import Cancelled
-from engine.models.base import LanguageModel, Seq2Seq
+from engine.models.base import Decoder, LanguageModel, Seq2Seq
 
 NEARLY = 1.1
 """How much slower than the best a smaller count may be."""
 
-BUDGET = 0.15
-"""Seconds for each count tried, one pass at least."""
+ROUNDS, BUDGET = 5, 0.1
+"""How often each count takes its turn, and seconds for each; large models get one turn at least."""
 
 
 def usable() -> int:
@@ -29,33 +32,65 @@ def usable() -> int:
 
 
 def choose(model: LanguageModel, cancelled: Callable[[], bool]) -> int:
-    """Try 1, 2, 4, ... threads; returns the count to run this model with and leaves torch set to it."""
+    """Try 1, 2, 4, ... threads; returns the count to run this model with and leaves torch set to it.
+
+    The counts take turns, so that what else runs on the machine meets them all, and the median counts: a thread that
+    has to wait for a busy core makes every pass wait.
+    """
     counts = sorted({*(1 << i for i in range(usable().bit_length()) if 1 << i <= usable()), usable()})
-    times = {}
-    for count in counts:
-        torch.set_num_threads(count)
-        times[count] = _seconds(model, cancelled)
-    best = min(times.values())
-    chosen = next(count for count in counts if times[count] <= NEARLY * best)
+    times: dict[int, list[float]] = {count: [] for count in counts}
+    end = time.perf_counter() + BUDGET * len(counts)
+    for round in range(ROUNDS):
+        if round and time.perf_counter() > end:
+            break
+        for count in counts:
+            torch.set_num_threads(count)
+            _seconds(model, cancelled)  # wakes the threads up
+            times[count].append(_seconds(model, cancelled))
+    usual = {count: statistics.median(times[count]) for count in counts}
+    best = min(usual.values())
+    chosen = next(count for count in counts if usual[count] <= NEARLY * best)
     torch.set_num_threads(chosen)
     return chosen
 
 
 @torch.inference_mode()
 def _seconds(model: LanguageModel, cancelled: Callable[[], bool]) -> float:
-    """The shortest one-token pass within the budget; the first warms up where there is time for a second."""
+    """How long a pass over one token takes."""
     ids = torch.zeros(1, 1, dtype=torch.long)
 
     def check() -> None:
         if cancelled():
             raise Cancelled
 
-    best, end = float("inf"), time.perf_counter() + BUDGET
-    while best == float("inf") or time.perf_counter() < end:
-        begun = time.perf_counter()
-        if isinstance(model, Seq2Seq):
-            model.decode(ids, model.encode(ids, check=check), check=check)
-        else:
-            model(ids, check=check)
-        best = min(best, time.perf_counter() - begun)
-    return best
+    begun = time.perf_counter()
+    if isinstance(model, Seq2Seq):
+        model.decode(ids, model.encode(ids, check=check), check=check)
+    elif isinstance(model, Decoder):
+        model(ids, OnePosition(model), check=check)
+    else:
+        model(ids, check=check)
+    return time.perf_counter() - begun
+
+
+class OnePosition:
+    """The cache of a text of one token: nothing is before it, and nothing is kept."""
+
+    length = 0
+
+    def __init__(self, model: Decoder) -> None:
+        config = model.config
+        self._rows = torch.zeros(2, config.kv_heads, config.head_dim)
+        self._direct = array.array("q", [row.data_ptr() for row in self._rows] * config.layers), config.head_dim
+
+    def seen(self, layer: int) -> int:
+        return 0
+
+    def update(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        return k, v
+
+    def direct(self) -> tuple[array.array[int], int]:
+        return self._direct
+
+    def advance(self, T: int) -> None:
+        """Nothing follows."""
