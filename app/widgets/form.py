@@ -205,13 +205,16 @@ class Section(QWidget):
             self.heading.setCheckable(True)
             self.heading.toggled.connect(lambda _: self.refresh())
             self._holder.hide()
-            theme.theme_changed.connect(lambda *_: self.refresh())
+            theme.theme_changed.connect(self._tint)
         elif title:
             self.heading = QLabel(title)
             self.heading.setProperty("role", "heading")
         for widget in (self.heading, self._why, self._holder):
             if widget is not None:
                 column.addWidget(widget)
+        self.refresh()
+
+    def _tint(self, *_: object) -> None:
         self.refresh()
 
     def show_resting(self, resting: dict[str, str]) -> None:
