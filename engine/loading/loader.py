@@ -89,7 +89,7 @@ def load(
     precision = choose(params.precision, weights, device)
     with torch.device("meta"):
         model: LanguageModel = module.Model(config)
-    names = _matched(model, weights, found)
+    names = matched(model, weights, found)
     tied = {name for name, other in model.optional.items() if other and name not in names.values()}
     parameters = sum(weight.numel() for name, weight in model.named_parameters() if name not in tied)
     vocabularies = {config.vocabulary, getattr(config, "source_vocabulary", config.vocabulary)}
@@ -151,7 +151,7 @@ def _runs(held: tuple[Held, ...], precision: Precision) -> str:
     return f"Runs in {main.removeprefix('int')} bits: {precision.why}. Kernels: {kernels.name}, {kernels.why}."
 
 
-def _matched(model: LanguageModel, weights: Weights | GGUFWeights, files: Checkpoint) -> dict[str, str]:
+def matched(model: LanguageModel, weights: Weights | GGUFWeights, files: Checkpoint) -> dict[str, str]:
     """Tensor name -> parameter name, every parameter there and of its shape; else BadModelFiles names which not."""
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     source, said = files.path.name, files.settings
