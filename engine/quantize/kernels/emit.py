@@ -78,6 +78,11 @@ class Emitter:
             callee = ir.Function(self.module, ir.FunctionType(result, [each.type for each in arguments]), name)
         return self.b.call(callee, arguments)
 
+    def prefetch(self, base: Value, offset: int) -> None:
+        """Ask memory for the line at an address, in bytes from the base; any address will do, also one of nothing."""
+        soon = [ir.Constant(I32, number) for number in (0, 3, 1)]  # to read, to keep near, data
+        self.call("llvm.prefetch.p0", VOID, self.at(base, offset, I8), *soon)
+
     def fma(self, a: Value, b: Value, c: Value) -> Value:
         """a * b + c, rounded once, for vectors of float32."""
         return self.call(f"llvm.fma.v{a.type.count}f32", a.type, a, b, c)

@@ -28,6 +28,12 @@ PIECE = 512
 CHUNK = 128
 """Input rows that meet a piece before the next is unpacked; their sums wait in 8 KB."""
 
+AHEAD = 2048
+"""Bytes of codes that are asked for before they are needed: processors look ahead too, but not past a page's end."""
+
+LINE = 64
+"""Bytes that come from memory together."""
+
 FIELDS = ("product", "codes", "scale", "zero", "rows", "groups", "tiles", "offset", "first", "share")
 """A matrix as the native side sees it: 64-bit integers in this order. offset: of its results, in rows of all matrices;
 first: the number of its first share; share: tiles that a thread takes at once."""
@@ -138,6 +144,9 @@ class Product:
 
         def read(index: Value) -> Steps:
             base = f.at(self.tile_codes, f.b.mul(f.b.add(first, index), count(self.kind.block_bytes)), I8)
+            if len(parts) == self.parts:  # a pass over the whole tile is the first, which waits for memory
+                for line in range(0, self.kind.block_bytes, LINE):
+                    f.prefetch(base, AHEAD + line)
             steps: Steps = []
             for four in range(self.kind.bits):
                 raw = [f.load(self.raw, base, 4 * TILE * four + size * part, I8, 32) for part in parts]
