@@ -73,7 +73,10 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
-    """A loaded model with all that its answers need. generation: what its files say of generating."""
+    """A loaded model with all that its answers need. generation: what its files say of generating.
+
+    eight_bit: whether what it reads is kept in 8 bits.
+    """
 
     loaded: LoadedModel
     generation: dict[str, Any]
@@ -81,6 +84,7 @@ class Workbench:
     template: ChatTemplate | None
     info: ModelInfo
     speculation: Speculation | None = None
+    eight_bit: bool = False
 
     def cannot(self, hint: str = "") -> EngineError:
         """The refusal of what another kind of model does."""
@@ -154,7 +158,8 @@ class ModelJobs:
         info = _info(loaded, generation, chats, note, chat_format)
         self._put_down()
         speculation = Speculation(loaded.model) if isinstance(loaded.model, Decoder) else None
-        self._bench = Workbench(loaded, generation, tokenizer, template, info, speculation)
+        eight_bit = command.params.cache == "8-bit"
+        self._bench = Workbench(loaded, generation, tokenizer, template, info, speculation, eight_bit)
         yield Loaded(run.id, self._bench.info)
         return None
 
@@ -208,7 +213,8 @@ class ModelJobs:
         else:
             prompt_ids, answer_ids, rendered = self._resolve(bench, prompt)
             check_prompt([*prompt_ids, *answer_ids], bench.decoder)  # before it costs a context
-            context = self._contexts.take(bench.decoder, [*prompt_ids, *answer_ids], command.capture)
+            ids = [*prompt_ids, *answer_ids]
+            context = self._contexts.take(bench.decoder, ids, command.capture, bench.eight_bit)
         settings = self._settings[run.id] = Settings(command.sampling, command.capture)
         try:
             reason = yield from generate(

@@ -85,12 +85,12 @@ class KVCache:
         self._direct_of: Tensor | None = None  # the first layer's keys when _rows was made: layers grow in order
         self._rows: Rows | None = None
         empty = torch.empty(batch, kv_heads, 0, head_dim, dtype=dtype, device=device)
-        self._layers = [
-            _Layer(
-                *(EightBit(empty, scratch) if eight_bit else Plain(empty) for scratch in self._scratch), limit, window
-            )
-            for window in (windows or [None] * layers)
-        ]
+
+        def store(scratch: Scratch) -> Store:
+            return EightBit(empty, scratch) if eight_bit else Plain(empty)
+
+        keys, values = self._scratch
+        self._layers = [_Layer(store(keys), store(values), limit, window) for window in windows or [None] * layers]
 
     @classmethod
     def for_model(cls, model: LanguageModel, batch: int = 1, eight_bit: bool = False) -> Self:
@@ -222,8 +222,8 @@ class _Layer:
         first = self.first if self.window is None else max(self.first, n - self.window + 1 - SPARE)
         first = min(first, n)
         start, end = first - self.first, n - self.first
-        stores = (store.part(start, end) if n else store.part(0, 0) for store in (self.keys, self.values))
-        other = _Layer(*stores, self._limit, self.window)
+        start, end = (start, end) if n else (0, 0)
+        other = _Layer(self.keys.part(start, end), self.values.part(start, end), self._limit, self.window)
         other.first = first
         return other
 

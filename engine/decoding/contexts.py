@@ -39,14 +39,16 @@ class Context:
     reach: int = 0
 
     @classmethod
-    def fresh(cls, model: Decoder, capture: CaptureParams) -> Context:
-        return cls(model, KVCache.for_model(model), Tap(capture, model.config.layers))
+    def fresh(cls, model: Decoder, capture: CaptureParams, eight_bit: bool = False) -> Context:
+        """One that has read nothing; eight_bit: what it will have read is kept in 8 bits."""
+        return cls(model, KVCache.for_model(model, eight_bit=eight_bit), Tap(capture, model.config.layers))
 
     def fork(self, count: int) -> Context:
         """Another context that has read the first count ids; this one stays as it is."""
         tap = copy.deepcopy(self.tap)
         tap.truncate(count)
-        return Context(self.model, self.cache.copy(count), tap, self.ids[:count], self.reach)
+        cache = self.cache.copy(count)
+        return Context(self.model, cache, tap, self.ids[: cache.length], self.reach)
 
     def prepare(self, length: int) -> None:
         """Make ready for a text of that length: what was read is dropped where the model would read it otherwise."""
@@ -61,9 +63,10 @@ class Context:
         return len(self.ids)
 
     def truncate(self, count: int) -> None:
-        self.cache.truncate(count)
-        self.tap.truncate(count)
-        del self.ids[count:]
+        """Forget all but the first count ids; all, where a window has dropped what the next one would see."""
+        left = self.cache.truncate(count)
+        self.tap.truncate(left)
+        del self.ids[left:]
 
     @torch.inference_mode()
     def feed(self, ids: Sequence[int], check: Callable[[], None], last: bool = True) -> Tensor:
@@ -97,15 +100,19 @@ class Contexts:
     def nbytes(self) -> int:
         return sum(context.cache.nbytes for context in self._kept)
 
-    def take(self, model: Decoder, ids: Sequence[int], capture: CaptureParams) -> Context:
+    def take(self, model: Decoder, ids: Sequence[int], capture: CaptureParams, eight_bit: bool = False) -> Context:
         """The context with the longest common prefix, or a copy of that prefix, or a fresh one.
 
         It is copied where more would be cut off than is shared: the rest is then another chat's, or another branch's.
         """
-        mine = [(shared(context.ids, ids), context) for context in self._kept if context.model is model]
+        mine = [
+            (context.cache.back_to(shared(context.ids, ids[:-1])), context)
+            for context in self._kept
+            if context.model is model
+        ]
         same, best = max(mine, key=lambda pair: pair[0], default=(0, None))
         if best is None or not same:
-            return Context.fresh(model, capture)
+            return Context.fresh(model, capture, eight_bit)
         if len(best.ids) - same > same:
             best = best.fork(same)
         else:

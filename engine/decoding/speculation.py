@@ -36,7 +36,6 @@ WORTH = 1.05
 """The gain that is expected of a draft before it is made."""
 
 MEASURED_ROWS = (1, 2, 4, 8, 16)
-MEASURED_BLOCKS = 3
 
 Check = Callable[[], None]
 Choose = Callable[[Tensor, Sequence[int]], int]
@@ -185,15 +184,15 @@ class Speculation:
             return None
         return lookup if wanted == "prompt lookup" or self.draft_model is None else self.draft_model
 
-    def prices(self, context: Context) -> list[float]:
+    def prices(self, context: Context, check: Check) -> list[float]:
         """What a pass over 0, 1, 2, ... rows costs, in passes over one; measured behind what context holds."""
         if not self._prices:
-            seconds = [pass_seconds(context, rows) for rows in MEASURED_ROWS]
+            seconds = [pass_seconds(context, rows, check) for rows in MEASURED_ROWS]
             # Rounded, so that on a quiet machine they are the same each time and with them the drafts.
             known = [round(8 * each / seconds[0]) / 8 for each in seconds]
             self._prices = np.interp(range(LONGEST + 2), MEASURED_ROWS, known).tolist()
             if self.draft_model is not None:
-                own = pass_seconds(self.draft_model.context, 1)
+                own = pass_seconds(self.draft_model.context, 1, check)
                 self.draft_model.step = round(32 * own / seconds[0]) / 32
         return self._prices
 
@@ -268,7 +267,7 @@ class Ahead:
         grade = drafter.look(ids)
         if not grade:
             return []
-        prices = speculation.prices(self._context)
+        prices = speculation.prices(self._context, check)
         count = best_count(self._odds.of(grade), prices, drafter.step, most)
         if not count:
             self._odds.rest(grade)
@@ -292,28 +291,14 @@ def best_count(odds: float, prices: Sequence[float], step: float, most: int) -> 
     return count
 
 
-class _Enough(Exception):
-    """The blocks that were to be measured are measured."""
-
-
-def pass_seconds(context: Context, rows: int) -> float:
-    """Seconds that a pass over so many rows would take now, judged by its first blocks; the context stays as it is."""
+def pass_seconds(context: Context, rows: int, check: Check) -> float:
+    """Seconds that a pass over so many rows takes now, the better of two short ones; the context stays as it is."""
     length, best = len(context.ids), float("inf")
-    for _ in range(3):
-        times: list[float] = []
-
-        def look(times: list[float] = times) -> None:
-            if context.cache.device.type == "cuda":
-                torch.cuda.synchronize()
-            times.append(time.perf_counter())
-            if len(times) > MEASURED_BLOCKS:
-                raise _Enough
-
-        try:
-            context.feed([0] * rows, look, last=False)
-            look()
-        except _Enough:
-            pass
+    for _ in range(2 if rows < 8 else 1):
+        begun = time.perf_counter()
+        context.feed([0] * rows, check, last=False)
+        if context.cache.device.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - begun)
         context.truncate(length)
-        best = min(best, (times[-1] - times[0]) / (len(times) - 1))
-    return best * context.model.config.layers
+    return best

@@ -35,7 +35,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     driver = Driver(tmp_path_factory.mktemp("home"))
     with pytest.MonkeyPatch.context() as patch:
         # A draft model, which has read nothing yet when it is measured, costs a twentieth.
-        patch.setattr(speculation, "pass_seconds", lambda context, rows: 1.0 if context.ids else 0.05)
+        patch.setattr(speculation, "pass_seconds", lambda context, rows, check: 1.0 if context.ids else 0.05)
         driver.engine.start()
         yield driver
         assert driver.engine.stop()

@@ -43,7 +43,7 @@ SAMPLERS = {
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     driver = Driver(tmp_path_factory.mktemp("home"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speculation, "pass_seconds", lambda context, rows: 1.0)  # drafts as long as they can be
+        patch.setattr(speculation, "pass_seconds", lambda context, rows, check: 1.0)  # drafts as long as they can be
         driver.engine.start()
         yield driver
         assert driver.engine.stop()

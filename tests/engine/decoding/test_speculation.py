@@ -34,7 +34,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Decoder:
 
 @pytest.fixture(autouse=True)
 def passes_cost_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "pass_seconds", lambda context, rows: 1.0)
+    monkeypatch.setattr(module, "pass_seconds", lambda context, rows, check: 1.0)
 
 
 class Oracle(Speculation):
@@ -266,8 +266,8 @@ def test_measuring_a_pass_leaves_the_context_as_it_was(model: Decoder, monkeypat
     context, other = Context.fresh(model, BARE), Context.fresh(model, BARE)
     for each in (context, other):
         each.feed(PROMPT, lambda: None)
-    prices = Speculation(model).prices(context)
+    prices = Speculation(model).prices(context, lambda: None)
     assert len(prices) == LONGEST + 2 and prices[1] == 1.0 and min(prices[1:]) > 0
-    assert pass_seconds(context, 16) > 0
+    assert pass_seconds(context, 16, lambda: None) > 0
     assert context.ids == PROMPT
     assert torch.equal(context.feed([3], lambda: None), other.feed([3], lambda: None))
