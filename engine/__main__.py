@@ -27,6 +27,7 @@ from engine.messages import (
     Classified,
     Classify,
     Command,
+    CountKept,
     Done,
     Embed,
     Embedded,
@@ -36,6 +37,7 @@ from engine.messages import (
     Filled,
     Generate,
     Generated,
+    Kept,
     Lens,
     LensRows,
     Load,
@@ -66,8 +68,11 @@ SUBCOMMANDS = (
     "inspect",
     "attend",
     "lens",
+    "cache",
     "bench",
 )
+
+KEPT = "What is kept of models that were quantised."
 
 Answer = TypeVar("Answer", bound=Event)
 
@@ -288,13 +293,36 @@ def inspect(arguments: argparse.Namespace) -> int:
     if not card.family:
         raise EngineError(card.reason, card.hint)
     values = dataclasses.asdict(card) | {"bytes_in_memory": dict(card.bytes_in_memory)}
+    if arguments.precision is not None:
+        from engine.loading.planning import planned
+
+        form, nbytes, held = planned(arguments.model, LoadParams(precision=arguments.precision).precision)
+        values["plan"] = {"precision": form, "bytes": nbytes, "matrices": [dataclasses.asdict(each) for each in held]}
     if arguments.json:
         _print_json(**values)
     else:
         values["bytes_in_memory"] = ", ".join(f"{name} {size:,}" for name, size in card.bytes_in_memory)
+        plan = values.pop("plan", None)
         for name, value in values.items():
             if value not in ("", 0):
                 print(f"{name.replace('_', ' '):16} {f'{value:,}' if type(value) is int else value}")
+        if plan is not None:
+            print(f"{'in ' + arguments.precision:16} {plan['bytes']:,} bytes of weights")
+        for each in plan["matrices"] if plan is not None else ():
+            why = f" ({each['why']})" if each["why"] else ""
+            count = f"{each['matrices']:,} {'matrix' if each['matrices'] == 1 else 'matrices'}"
+            print(f"{'':16} {each['form']}: {count}, {each['nbytes']:,} bytes{why}")
+    return 0
+
+
+def cache(arguments: argparse.Namespace) -> int:
+    """What is kept of quantised models, which --clear removes."""
+    with Client() as client:
+        kept = next(event for event in list(client.run(CountKept(arguments.clear))) if isinstance(event, Kept))
+    if arguments.json:
+        _print_json(models=kept.models, bytes=kept.nbytes, cleared=arguments.clear)
+    else:
+        print(f"{kept.models:,} quantised models {'removed' if arguments.clear else 'kept'}, {kept.nbytes:,} bytes")
     return 0
 
 
@@ -560,7 +588,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--messages", required=True, metavar="FILE.json")
     sub.add_argument("--add-generation-prompt", action="store_true")
 
-    add(inspect, "What a model folder holds, without loading it.")
+    sub = add(inspect, "What a model folder holds, without loading it.")
+    sub.add_argument("--precision", metavar="NAME", help="also what each matrix would be held in, and why")
+
+    sub = commands.add_parser("cache", help=KEPT, description=KEPT)
+    sub.set_defaults(function=cache)
+    sub.add_argument("--clear", action="store_true", help="remove it; it is made again when a model is loaded")
 
     sub = add(bench, "How fast a model, or a shape of random weights, runs here.")
     sub.add_argument("--shape", metavar="SHAPE", help="in place of a model: 1b or 135m, a Llama of random weights")

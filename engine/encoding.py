@@ -196,7 +196,8 @@ def nearest(
     if not plus:
         raise InvalidValue("There is no word to look around.", "Give one at least.")
     # The first embedding, packed or plain, is the tokens' in every family here; positions and segments come after it.
-    rows: Tensor = next(module.weight for module in model.modules() if hasattr(module, "scores"))
+    rows = next(module.weight for module in model.modules() if hasattr(module, "scores"))
+    assert isinstance(rows, Tensor)
     added, taken = ([_word(word, tokenizer, len(rows)) for word in words] for words in (plus, minus))
     aim = torch.zeros_like(rows[0], dtype=torch.float32)
     for sign, words in ((1, added), (-1, taken)):

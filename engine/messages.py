@@ -403,6 +403,13 @@ class Inspect(Command):
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class CountKept(Command):
+    """How much is kept of models that were quantised, so that it need not be done again. clear: remove it. -> Kept."""
+
+    clear: bool = False
+
+
 # --- commands to the store's thread -------------------------------------------------------------------------------
 
 
@@ -675,6 +682,14 @@ class Rendered(Event):
     text: str
     ids: tuple[int, ...]
     spans: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Event):
+    """What is kept of quantised models, or what was removed where that was asked for."""
+
+    models: int
+    nbytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from engine.gguf_parts import first, wholes
 from engine.lanes import Job
 from engine.loading.checkpoint import checkpoint
 from engine.loading.files import described
-from engine.messages import Cards, Command, Inspect, ModelCard, Progress, Run, Scan
+from engine.messages import Cards, Command, CountKept, Inspect, Kept, ModelCard, Progress, Run, Scan
 from engine.models import family
 from engine.models.reader import Reader
 
@@ -159,6 +159,8 @@ class FilesJobs:
     def start(self, command: Command, run: Run) -> Job:
         if isinstance(command, Scan):
             return _scan_job(command, run)
+        if isinstance(command, CountKept):
+            return _kept_job(command, run)
         assert isinstance(command, Inspect)
         return _inspect_job(command, run)
 
@@ -183,4 +185,11 @@ def _scan_job(command: Scan, run: Run) -> Job:
 
 def _inspect_job(command: Inspect, run: Run) -> Job:
     yield Cards(run.id, (inspect(command.path),))
+    return None
+
+
+def _kept_job(command: CountKept, run: Run) -> Job:
+    from engine.quantize import cache  # with torch
+
+    yield Kept(run.id, *(cache.clear() if command.clear else cache.count()))
     return None

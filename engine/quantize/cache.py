@@ -42,16 +42,17 @@ def folder() -> Path:
     return data_folder() / "quantised"
 
 
-def size() -> int:
-    """Bytes of all that is kept."""
-    return sum(file.stat().st_size for file in _kept())
+def count() -> tuple[int, int]:
+    """How many models are kept, each as often as it was quantised differently, and their bytes."""
+    files = _kept()
+    return len(files), sum(file.stat().st_size for file in files)
 
 
-def clear() -> int:
-    """Remove all that is kept; returns its bytes."""
-    freed = size()
+def clear() -> tuple[int, int]:
+    """Remove all that is kept; the same of what was there."""
+    found = count()
     shutil.rmtree(folder(), ignore_errors=True)
-    return freed
+    return found
 
 
 def identify(files: Sequence[Path], plan: Plan) -> Generator[tuple[int, int], None, Path]:

@@ -137,19 +137,20 @@ def test_what_was_not_used_for_longest_goes_first(
     os.utime(old, (1, 1))
     os.utime(new, (2, 2))
     logits(models[0])  # now the other is the one not used for longest
-    monkeypatch.setattr(cache, "MOST_BYTES", cache.size() + 100)
+    monkeypatch.setattr(cache, "MOST_BYTES", cache.count()[1] + 100)
     logits(models[2])
     assert old.exists()
     assert not new.exists()
-    assert cache.size() <= cache.MOST_BYTES
+    assert cache.count()[1] <= cache.MOST_BYTES
 
 
 def test_cleared_it_is_empty_and_works_on(folder: Path, home: Path, made: list[int]) -> None:
     first = logits(folder)
-    size = cache.size()
-    assert size == sum(file.stat().st_size for file in files(home)) > 0
-    assert cache.clear() == size
-    assert cache.size() == 0
+    kept = cache.count()
+    assert kept == (1, sum(file.stat().st_size for file in files(home)))
+    assert kept[1] > 0
+    assert cache.clear() == kept
+    assert cache.count() == (0, 0)
     assert torch.equal(logits(folder), first)
 
 
