@@ -2,7 +2,8 @@
 
 Here are metadata and where each tensor lies; what they mean is for those who read vocabularies (engine/text) and
 weights (engine/loading), and both stand above this file. The `gguf` library's own reader trusts the counts in a file,
-so it hangs on a hundred bytes that claim 2^40 entries; from it come only the number formats' names and sizes.
+so it hangs on a hundred bytes that claim 2^40 entries; from it come only the number formats' names and sizes, and it is
+imported with the first such file: that takes as long as reading a small model.
 Source: ggml's docs/gguf.md.
 """
 
@@ -16,8 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
-from gguf.quants import dequantize
 
 from engine.errors import BadModelFiles, UnsupportedModel
 from engine.gguf_parts import parts
@@ -176,6 +175,8 @@ class GGUF:
 
     def _tensor(self, cursor: _Cursor) -> TensorInfo:
         """A tensor as the header tells of it, its offset not yet the file's."""
+        from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
         name = cursor.name()
         dimensions = cursor.number("<I")
         if not 1 <= dimensions <= 4:
@@ -213,6 +214,9 @@ class GGUF:
 
 def floats(raw: np.ndarray, kind: str) -> np.ndarray:
     """Rows of bytes in a number format, as float32; a damaged scale gives infinities, not warnings."""
+    from gguf.constants import GGMLQuantizationType
+    from gguf.quants import dequantize
+
     with np.errstate(all="ignore"):
         return dequantize(raw, GGMLQuantizationType[kind]).astype(np.float32, copy=False)
 

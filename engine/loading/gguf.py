@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import gguf
 import numpy as np
 
 from engine.errors import UnsupportedModel
@@ -93,6 +92,8 @@ class GGUFWeights:
 
     def places(self, model: LanguageModel) -> dict[str, str | None]:
         """Tensor name -> the model's parameter it belongs to; its own name where there is none."""
+        import gguf  # with the first such file: it takes as long as reading a small model
+
         names = {value: key for key, value in gguf.MODEL_ARCH_NAMES.items()}
         blocks = 1 + max((int(number) for name in self.entries for number in BLOCK.findall(name)), default=0)
         table = gguf.get_tensor_name_map(names[self._file.metadata["general.architecture"]], min(blocks, 1024))
