@@ -16,6 +16,7 @@ from app.bridge import Bridge
 from app.session import Session
 from app.settings import Settings
 from app.state import State, make_state
+from app.state.attention import DECODER
 from app.widgets.slider import HANDLE
 from app.window import Window
 from engine import Engine, SamplingParams
@@ -124,8 +125,8 @@ def test_a_person_writes_steers_stops_retries_and_looks_inside_and_finds_it_all_
         window.docks["attention"].build()
         position = captures.records(first.id)[chosen].position
         captures.reread()
-        qtbot.waitUntil(lambda: captures.row("layers.4.self", 7, position) is not None, timeout=ANSWER)
-        row = captures.row("layers.4.self", 7, position)
+        qtbot.waitUntil(lambda: captures.row(DECODER, 4, 7, position) is not None, timeout=ANSWER)
+        row = captures.row(DECODER, 4, 7, position)
         assert row is not None and row.shape == (position + 1,)
         assert abs(float(np.sum(row)) - 1) < 5e-3
         chat = talk.chat.id

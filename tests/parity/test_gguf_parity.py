@@ -205,7 +205,7 @@ def test_a_number_format_that_is_not_read_is_named(tmp_path: Path) -> None:
     [
         ("stories260K", "stories260K-f32", "fp32"),
         ("stories260K", "stories260K-f16", "fp16"),
-        ("babyllama-361", "babyllama-361-q8_0", "bf16"),
+        ("babyllama-361", "babyllama-361-q8_0", "int8"),
     ],
 )
 def test_real_files_write_the_published_stories(references: Path, model: str, file: str, kind: str) -> None:

@@ -39,8 +39,8 @@ def test_it_prints_its_figures_as_one_json_object(precision: str, capsys: pytest
     assert (found["prompt_tokens"], found["context"], found["threads"]) == (16, 16, 1)
 
 
-def test_a_model_is_measured_as_the_program_loads_it(references: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", str(references / "models" / "stories260K"), "--json", *QUICK]) == 0
+def test_a_model_is_measured_as_the_program_loads_it(assets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(assets / "models" / "stories260K"), "--json", *QUICK]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["model"] == "stories260K" and found["decode_tokens_per_s"] > 0
 
