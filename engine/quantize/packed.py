@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 
 from engine.quantize.groups import Grouped
-from engine.quantize.kernels import tiles
 from engine.quantize.kernels.choice import laid, library
 from engine.quantize.kernels.native import Library
-from engine.quantize.kernels.plan import Matrix, Plan
+from engine.quantize.kernels.plan import Matrix, Plan, Table
 from engine.quantize.kernels.portable import Int4, Int8
 from engine.quantize.kernels.products import Kind
 
@@ -57,7 +56,7 @@ class Packed(ABC):
 
     def rows(self, ids: Tensor) -> Tensor:
         """The rows of those numbers: int64 [...] -> float32 [..., K]. Numbers that are no row's raise IndexError."""
-        return self._rows(ids.flatten()).view(*ids.shape, self.shape[1])
+        return self._rows(ids.flatten()).reshape(*ids.shape, self.shape[1])
 
     def dense(self) -> Tensor:
         """The weights that the codes stand for, float32 [N, K]."""
@@ -76,7 +75,7 @@ class Tiled(Packed):
     def __init__(self, grouped: Grouped, library: Library) -> None:
         super().__init__(grouped)
         self._matrix = laid(grouped, library)
-        self._plan = Plan([self._matrix])
+        self._plan, self._table = Plan([self._matrix]), Table(self._matrix)
         self._plans: dict[tuple[int, ...], Plan] = {}
 
     @property
@@ -86,8 +85,7 @@ class Tiled(Packed):
 
     @property
     def nbytes(self) -> int:
-        held = (self._matrix.codes, self._matrix.scale, self._matrix.zero)
-        return sum(each.nbytes for each in held if each is not None)
+        return sum(each.nbytes for each in self._matrix.tensors)
 
     def multiply(self, x: Tensor) -> Tensor:
         return self._plan(x)[0]
@@ -103,16 +101,7 @@ class Tiled(Packed):
         return plan(x)
 
     def _rows(self, ids: Tensor) -> Tensor:
-        matrix, (N, K) = self._matrix, self.shape
-        if len(ids) and (int(ids.min()) < 0 or int(ids.max()) >= N):
-            raise IndexError(f"row numbers must lie from 0 to {N - 1}")
-        weights = tiles.row_codes(matrix.codes, self.bits, ids).unflatten(1, (-1, self.group)).float()
-        if self.bits == 4:
-            weights -= 8
-        weights *= tiles.row_numbers(matrix.scale, ids).unsqueeze(-1)
-        if matrix.zero is not None:
-            weights += tiles.row_numbers(matrix.zero, ids).unsqueeze(-1)
-        return weights.flatten(1)[:, :K]
+        return self._table(ids)
 
 
 class Portable(Packed):

@@ -24,6 +24,7 @@ from engine.home import data_folder
 from engine.quantize.kernels.dots import SETS, Dots
 from engine.quantize.kernels.entry import Call
 from engine.quantize.kernels.products import Kind, Product
+from engine.quantize.kernels.rows import Rows
 
 DIGEST = 32
 """Bytes of the hash that a cached file begins with."""
@@ -49,6 +50,7 @@ class Library:
         self.dots = dots
         self._held: list[llvm.ExecutionEngine] = []
         self._products: dict[Kind, int] = {}
+        self._rows: dict[Kind, Callable[[int], None]] = {}
         types = [ctypes.c_void_p] * 4 + [ctypes.c_int64] * 2 + [ctypes.c_void_p]
         self.run: Callable[..., None] = ctypes.CFUNCTYPE(None, *types)(self._address("run", Call))
         """run(plan, x, y, scratch, M, threads, parallel), as entry.py says."""
@@ -59,6 +61,12 @@ class Library:
             name = f"product_{kind}"
             self._products[kind] = self._address(name, lambda module: Product(module, self.dots, kind))
         return self._products[kind]
+
+    def rows(self, kind: Kind) -> Callable[[int], None]:
+        """The function that unpacks rows of a kind of matrix; it takes a call, as rows.py says."""
+        if kind not in self._rows:
+            self._rows[kind] = self.function(f"rows_{kind}", "", lambda module: Rows(module, kind))
+        return self._rows[kind]
 
     def function(self, name: str, variant: str, write: Callable[[ir.Module], object]) -> Callable[[int], None]:
         """A function of that name and one address, as `write` writes it; variant: what its code differs by."""

@@ -39,6 +39,17 @@ class Matrix:
     scale: Tensor
     zero: Tensor | None
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        return [each for each in (self.codes, self.scale, self.zero) if each is not None]
+
+    def record(self, offset: int = 0, first: int = 0, share: int = 1) -> list[int]:
+        """FIELDS of this matrix."""
+        addresses = [each.data_ptr() for each in (self.codes, self.scale)]
+        zero = 0 if self.zero is None else self.zero.data_ptr()
+        tiles, groups = self.scale.shape[:2]
+        return [self.library.product(self.kind), *addresses, zero, self.rows, groups, tiles, offset, first, share]
+
 
 class Plan:
     """The products of one input with some matrices of the same width; at_once: bytes that a thread takes, about."""
@@ -55,12 +66,9 @@ class Plan:
         offset = shares = 0
         for matrix in matrices:
             share = max(1, at_once // matrix.codes[0].nbytes)
-            zero = 0 if matrix.zero is None else matrix.zero.data_ptr()
-            addresses = [matrix.library.product(matrix.kind), matrix.codes.data_ptr(), matrix.scale.data_ptr(), zero]
-            groups, tiles = matrix.scale.shape[1], matrix.scale.shape[0]
-            records += [*addresses, matrix.rows, groups, tiles, offset, shares, share]
+            records += matrix.record(offset, shares, share)
             offset += matrix.rows
-            shares += -(-tiles // share)
+            shares += -(-matrix.scale.shape[0] // share)
         self._shares = shares
         self._numbers = array.array("q", [self.width, self._blocks, shares, len(matrices), *records])
         self._address = self._numbers.buffer_info()[0]
@@ -84,6 +92,26 @@ class Plan:
             return y.split(self._rows, -1)
         pieces = y.view(-1).split([M * rows for rows in self._rows])
         return tuple(piece.view(*shape, rows) for piece, rows in zip(pieces, self._rows))
+
+
+class Table:
+    """The rows of a matrix, to look up."""
+
+    def __init__(self, matrix: Matrix) -> None:
+        self._matrix = matrix  # whose memory the addresses below are of
+        self._run = matrix.library.rows(matrix.kind)
+        self._record = array.array("q", matrix.record())
+        self._padded = matrix.scale.shape[1] * matrix.kind.group
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        """The rows of those numbers: [n] -> float32 [n, width]; IndexError for one that is no row's."""
+        ids = ids.to(torch.int64).contiguous()
+        y = torch.empty((len(ids), self._padded), dtype=torch.float32, device="cpu")
+        call = array.array("q", (self._record.buffer_info()[0], ids.data_ptr(), len(ids), y.data_ptr(), 0))
+        self._run(call.buffer_info()[0])
+        if call[-1]:
+            raise IndexError(f"the numbers of rows lie from 0 to {self._matrix.rows - 1}")
+        return y[:, : self._matrix.width]
 
 
 class _Kept(threading.local):

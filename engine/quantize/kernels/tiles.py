@@ -33,19 +33,6 @@ def numbers(given: Tensor) -> Tensor:
     return _filled(given.half()).view(-1, TILE, given.shape[1]).transpose(1, 2).contiguous()
 
 
-def row_codes(laid: Tensor, bits: int, ids: Tensor) -> Tensor:
-    """Rows of a matrix laid out in tiles: their codes, int8 or (0 to 15) uint8 [n, columns]."""
-    rows = laid[ids // TILE, :, :, ids % TILE]
-    if bits == 4:
-        rows = torch.cat((rows & 15, rows >> 4), 2)
-    return rows.flatten(1)
-
-
-def row_numbers(laid: Tensor, ids: Tensor) -> Tensor:
-    """The scales or zeros of rows, float32 [n, groups]."""
-    return laid[ids // TILE, :, ids % TILE].float()
-
-
 def _filled(given: Tensor) -> Tensor:
     """Rows of zeros up to a whole tile."""
     missing = -given.shape[0] % TILE

@@ -113,6 +113,7 @@ def test_unpacked_it_is_the_dequantised_matrix_bit_for_bit(kind: Kind) -> None:
             assert torch.equal(packed.dense(), grouped.dense())
         ids = torch.tensor([[0, shape[0] - 1], [shape[0] // 2, 0]])
         assert torch.equal(packed.rows(ids), packed.dense()[ids])
+        assert torch.equal(packed.rows(ids.int().T), packed.dense()[ids.T])
         assert packed.shape == shape
 
 
