@@ -1,5 +1,7 @@
 """Vitrine's model engine: ids, tensors and text; no widgets. Importing it does not import torch."""
 
+from typing import TYPE_CHECKING, Any
+
 from engine.engine import Engine
 from engine.errors import (
     BadModelFiles,
@@ -28,6 +30,7 @@ from engine.messages import (
     DeleteMessages,
     Done,
     DraftLoaded,
+    Drawing,
     Embed,
     Embedded,
     Event,
@@ -35,6 +38,9 @@ from engine.messages import (
     Fill,
     Filled,
     Filler,
+    Forecast,
+    ForecastMemory,
+    Forecasts,
     Generate,
     Generated,
     Held,
@@ -54,6 +60,9 @@ from engine.messages import (
     NearestWords,
     OpenChat,
     OpenRecords,
+    PositionMap,
+    PositionMaps,
+    Positions,
     Progress,
     Prompt,
     Records,
@@ -88,10 +97,16 @@ from engine.params import (
     param,
 )
 
+if TYPE_CHECKING:
+    from engine.sampling.whatif import Derived, Stage, WhatIf
+
 __all__ = [
     "NearestWords",
     "Nearest",
     "Filler",
+    "Forecast",
+    "ForecastMemory",
+    "Forecasts",
     "Filled",
     "Fill",
     "Embedded",
@@ -117,8 +132,10 @@ __all__ = [
     "ContextOverflow",
     "DeleteChat",
     "DeleteMessages",
+    "Derived",
     "Done",
     "DraftLoaded",
+    "Drawing",
     "Engine",
     "EngineError",
     "Event",
@@ -142,6 +159,9 @@ __all__ = [
     "NamePieces",
     "OpenChat",
     "OpenRecords",
+    "PositionMap",
+    "PositionMaps",
+    "Positions",
     "Param",
     "Params",
     "Progress",
@@ -157,6 +177,7 @@ __all__ = [
     "Scan",
     "Score",
     "Scored",
+    "Stage",
     "Started",
     "Stats",
     "StoreCommand",
@@ -168,6 +189,16 @@ __all__ = [
     "Unload",
     "Unloaded",
     "UnsupportedModel",
+    "WhatIf",
     "data_folder",
     "param",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs numpy is imported when it is asked for: the window shows before."""
+    if name in ("Derived", "Stage", "WhatIf"):
+        from engine.sampling import whatif
+
+        return getattr(whatif, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -57,7 +57,8 @@ class Message:
 class Prompt:
     """What the model reads: exactly one of text (Complete), messages (Chat) or ids (taken as they are).
 
-    answer_ids, or else answer_text: what the answer already begins with (Continue, or a token that was forced).
+    answer_ids, or else answer_text: what the answer already begins with (Continue, or a branch).
+    forced_ids, or else forced_text: what the answer goes on with, whatever the sampling says; recorded like the rest.
     source: for an encoder-decoder, the text that its encoder reads; text, messages and ids are then left out, or hold
     the target's beginning (text) or the whole target to score (text or ids).
     """
@@ -68,6 +69,8 @@ class Prompt:
     answer_ids: tuple[int, ...] = ()
     answer_text: str = ""
     source: str | None = None
+    forced_ids: tuple[int, ...] = ()
+    forced_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,41 @@ class TokenRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a model's memory beside its weights depends on; an encoder-decoder's are its decoder's.
+
+    widest: the longest state inside a block. largest: the numbers of the largest tensor. windows: how many positions
+    each layer sees, None for all; an encoder, which keeps nothing of a text, has none.
+    """
+
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    width: int
+    widest: int
+    largest: int
+    windows: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What the tokens of one run were drawn with, so that the same draw can be made again.
+
+    ids: all that stood before its first token, of which the first `prompt` are the prompt's. vocabulary: how many ids
+    there were to draw from. sampling: the settings with which it began. breakers: the ids that its DRY did not look
+    across.
+    """
+
+    seed: int
+    ids: tuple[int, ...]
+    prompt: int
+    vocabulary: int
+    sampling: SamplingParams = SamplingParams()
+    breakers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """What is known of a model folder without loading it. reason: why it is not supported, one sentence.
 
@@ -156,6 +194,33 @@ class ModelCard:
     chat_format: str = ""
     bundled: bool = False
     note: str = ""
+    sizes: Sizes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a model would take in memory, in bytes, beside what is free.
+
+    cache: of what is kept of a text of `context` tokens; capture, scratch: at most, while it is read. verdict: "fits",
+    "tight" or "too large"; "" where the system does not say what is free. longest: the tokens of the longest text that
+    fits. instead: the precision to take where this one is too large, "" where none fits.
+    """
+
+    path: str
+    precision: str
+    weights: int
+    cache: int
+    capture: int
+    scratch: int
+    context: int
+    free: int | None
+    verdict: str
+    longest: int
+    instead: str = ""
+
+    @property
+    def needed(self) -> int:
+        return self.weights + self.cache + self.capture + self.scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +383,16 @@ class Lens(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class Positions(Command):
+    """How the model tells positions apart, and which of them each token sees. -> PositionMaps.
+
+    length: of how many positions, from the first on; 0 is the whole context.
+    """
+
+    length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Score(Command):
     """How likely the model finds a given text. -> Progress, Scored."""
 
@@ -404,6 +479,18 @@ class Inspect(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class ForecastMemory(Command):
+    """What the models of these cards would take, loaded in this way. -> Forecasts.
+
+    in_use: the bytes of a model in memory that would go first.
+    """
+
+    cards: tuple[ModelCard, ...]
+    params: LoadParams = LoadParams()
+    in_use: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CountKept(Command):
     """How much is kept of models that were quantised, so that it need not be done again. clear: remove it. -> Kept."""
 
@@ -441,15 +528,16 @@ class SaveChat(StoreCommand):
 
 @dataclass(frozen=True, slots=True)
 class SaveMessage(StoreCommand):
-    """Insert or replace one message; records, if any, are added to those already stored for it."""
+    """Insert or replace one message; records and drawing, if any, are added to those already stored for it."""
 
     message: StoredMessage
     records: tuple[TokenRecord, ...] = ()
+    drawing: Drawing | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRecords(StoreCommand):
-    """-> Records: the token records stored with a message."""
+    """-> Records: the token records stored with a message, and what they were drawn with."""
 
     message: str
 
@@ -528,6 +616,7 @@ class Started(Event):
     """The prompt as ids and as text, the seed drawn, and how many of its tokens were still in the cache.
 
     source_ids: what an encoder reads, the text of an encoder-decoder's source or all that an encoder is given.
+    drawing: what an answer's tokens are drawn with, where they are drawn.
     """
 
     prompt_ids: tuple[int, ...]
@@ -535,6 +624,7 @@ class Started(Event):
     seed: int
     reused: int
     source_ids: tuple[int, ...] = ()
+    drawing: Drawing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -590,6 +680,33 @@ class LensRows(Event):
     entropies: Floats
     said: Floats
     pieces: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PositionMap:
+    """One map of a model's positions: float32 [R, N] with the numbers of its rows and columns.
+
+    kind: "learned" or "sinusoidal" (what is added to a token: positions x channels), "rotary" (angles in radians:
+    positions x pairs of channels), "alibi" or "relative" (what is added to a score: heads x distances, a key before
+    its query at a negative one), "mask" (1 where a position, the row, sees another). side: "layers" or "encoder".
+    layers: those that it is of, None for all. says: what it is, one sentence.
+    """
+
+    kind: str
+    side: str
+    layers: tuple[int, ...] | None
+    rows: Integers
+    columns: Integers
+    values: Floats
+    says: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PositionMaps(Event):
+    """Signals, then masks, of the first `length` positions."""
+
+    length: int
+    maps: tuple[PositionMap, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -698,6 +815,13 @@ class Cards(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Forecasts(Event):
+    """One of each card of which enough is known, in their order."""
+
+    forecasts: tuple[Forecast, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Chats(Event):
     chats: tuple[Chat, ...]
 
@@ -712,5 +836,8 @@ class ChatOpened(Event):
 
 @dataclass(frozen=True, slots=True)
 class Records(Event):
+    """drawings: one for each run that wrote into the message, in the order of their runs."""
+
     message: str
     records: tuple[TokenRecord, ...]
+    drawings: tuple[Drawing, ...] = ()

@@ -86,12 +86,12 @@ class StoreJobs:
                 store.save_chat(chat)
             case DeleteChat(key, undo):
                 store.delete_chat(key, undo)
-            case SaveMessage(message, records):
-                store.save_message(message, records)
+            case SaveMessage(message, records, drawing):
+                store.save_message(message, records, drawing)
             case DeleteMessages(keys, undo):
                 store.delete_messages(keys, undo)
             case OpenRecords(key):
-                events.append(Records(run, key, store.records(key)))
+                events.append(Records(run, key, store.records(key), store.drawings(key)))
         if store.notice:
             events.insert(0, Progress(run, store.notice, 0, 0))
             store.notice = ""

@@ -1,4 +1,4 @@
-"""Token records as a compact blob and back, exactly.
+"""Token records, and what they were drawn with, as compact blobs and back, exactly.
 
 It knows neither files nor SQLite. A blob is a version mark and a zlib stream: a JSON head with every string and every
 length, then plain little-endian arrays. No pickle, so reading a blob can run nothing. Arrays are stored byte plane by
@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import EngineError
-from engine.messages import TokenRecord
+from engine.messages import Drawing, TokenRecord
+from engine.params import SamplingParams
 
 MARK = b"VTR1"
 LEVEL = 1  # level 6 takes half as long again for 3 to 8 percent
@@ -81,6 +82,38 @@ def unpack(blob: bytes) -> tuple[TokenRecord, ...]:
         ) from error
 
 
+def pack_drawing(drawing: Drawing) -> bytes:
+    """A drawing to a blob: ids as int32, as prompts are long."""
+    head = {
+        "seed": drawing.seed,
+        "prompt": drawing.prompt,
+        "vocabulary": drawing.vocabulary,
+        "sampling": drawing.sampling.to_dict(),
+        "breakers": drawing.breakers,
+    }
+    written = json.dumps(head).encode()
+    ids = _planes(np.asarray(drawing.ids, "<i4"))
+    return MARK + zlib.compress(b"".join([struct.pack("<I", len(written)), written, ids]), LEVEL)
+
+
+def unpack_drawing(blob: bytes) -> Drawing:
+    """A blob back to a drawing; raises EngineError where it is not whole."""
+    try:
+        if blob[: len(MARK)] != MARK:
+            raise ValueError("unknown mark")
+        data = zlib.decompress(blob[len(MARK) :])
+        (size,) = struct.unpack_from("<I", data)
+        head = json.loads(data[4 : 4 + size])
+        count = (len(data) - 4 - size) // 4
+        (ids,) = _columns({"ids": count}, data, 4 + size, {"ids": "<i4"}).values()
+        sampling, breakers = SamplingParams.from_dict(head["sampling"])[0], tuple(head["breakers"])
+        return Drawing(head["seed"], tuple(ids.tolist()), head["prompt"], head["vocabulary"], sampling, breakers)
+    except (ValueError, KeyError, IndexError, TypeError, struct.error, zlib.error) as error:
+        raise EngineError(
+            f"What this message was drawn with cannot be read: {error}.", "The message itself is whole."
+        ) from error
+
+
 def _records(head: dict[str, list[str]], columns: dict[str, npt.NDArray[Any]]) -> tuple[TokenRecord, ...]:
     pieces = head["pieces"]
     steps = [tuple(names) for names in head["steps"]]
@@ -114,9 +147,11 @@ def _planes(column: npt.NDArray[Any]) -> bytes:
     return column.view(np.uint8).reshape(-1, column.itemsize).T.tobytes()
 
 
-def _columns(lengths: dict[str, int], data: bytes, start: int) -> dict[str, npt.NDArray[Any]]:
+def _columns(
+    lengths: dict[str, int], data: bytes, start: int, formats: dict[str, str] = _FORMATS
+) -> dict[str, npt.NDArray[Any]]:
     columns = {}
-    for name, format in _FORMATS.items():
+    for name, format in formats.items():
         size = np.dtype(format).itemsize
         count = lengths[name] * size
         planes = np.frombuffer(data, np.uint8, count, start).reshape(size, lengths[name])

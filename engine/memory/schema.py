@@ -53,4 +53,12 @@ RECORDS = (
     );
     CREATE INDEX records_of_message ON records (message);
     """,
+    """
+    CREATE TABLE drawings (
+        serial INTEGER PRIMARY KEY,  -- in the order of the runs
+        message TEXT NOT NULL,
+        data BLOB NOT NULL  -- engine/memory/records.py
+    );
+    CREATE INDEX drawings_of_message ON drawings (message);
+    """,
 )

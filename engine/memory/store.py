@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 from engine.errors import EngineError
 from engine.memory.backup import Backups, set_aside
 from engine.memory.database import damaged, open_database, spoken, writing
-from engine.memory.records import pack, unpack
+from engine.memory.records import pack, pack_drawing, unpack, unpack_drawing
 from engine.memory.salvage import salvage
 from engine.memory.schema import CHATS, RECORDS
-from engine.messages import Chat, StoredMessage, TokenRecord
+from engine.messages import Chat, Drawing, StoredMessage, TokenRecord
 
 T = TypeVar("T")
 
@@ -103,8 +103,10 @@ class Store:
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
-    def save_message(self, message: StoredMessage, records: tuple[TokenRecord, ...] = ()) -> None:
-        """Insert or replace a message; records are added to those it has."""
+    def save_message(
+        self, message: StoredMessage, records: tuple[TokenRecord, ...] = (), drawing: Drawing | None = None
+    ) -> None:
+        """Insert or replace a message; records and a drawing are added to those it has."""
         try:
             with writing(self._chats) as connection:
                 connection.execute(_SAVE_MESSAGE, tuple(_stored(getattr(message, name)) for name in _MESSAGE))
@@ -115,9 +117,10 @@ class Store:
         if message.status == "writing":
             self._writing.add(message.id)
         # After the message: where the process ends in between, a text without records is whole; the reverse is not.
-        if records:
-            row = (message.id, records[0].position, pack(records))
-            self._on_records(lambda connection: _insert_records(connection, row))
+        if records or drawing is not None:
+            rows = [(message.id, records[0].position, pack(records))] if records else []
+            drawn = [(message.id, pack_drawing(drawing))] if drawing is not None else []
+            self._on_records(lambda connection: _insert_records(connection, rows, drawn))
         self._backups.make_daily()
 
     def records(self, message: str) -> tuple[TokenRecord, ...]:
@@ -126,6 +129,12 @@ class Store:
         rows = self._on_records(lambda connection: connection.execute(query, (message,)).fetchall())
         by_position = {record.position: record for (blob,) in rows for record in unpack(blob)}
         return tuple(by_position[position] for position in sorted(by_position))
+
+    def drawings(self, message: str) -> tuple[Drawing, ...]:
+        """What the runs that wrote into a message drew with, in their order."""
+        query = "SELECT data FROM drawings WHERE message = ? ORDER BY serial"
+        rows = self._on_records(lambda connection: connection.execute(query, (message,)).fetchall())
+        return tuple(unpack_drawing(blob) for (blob,) in rows)
 
     def delete_messages(self, keys: Iterable[str], undo: bool = False) -> None:
         self._mark("messages", keys, undo)
@@ -187,6 +196,7 @@ class Store:
         # The records first: where the process ends in between, the next start finds the rest.
         with spoken(self._records_path), writing(self._records) as connection:
             connection.executemany("DELETE FROM records WHERE message = ?", messages)
+            connection.executemany("DELETE FROM drawings WHERE message = ?", messages)
         with spoken(self._path), writing(self._chats) as connection:
             connection.executemany("DELETE FROM messages WHERE id = ?", messages)
             connection.executemany("DELETE FROM chats WHERE id = ?", chats)
@@ -203,9 +213,12 @@ class Store:
         return message
 
 
-def _insert_records(connection: sqlite3.Connection, row: tuple[str, int, bytes]) -> None:
+def _insert_records(
+    connection: sqlite3.Connection, records: list[tuple[str, int, bytes]], drawings: list[tuple[str, bytes]]
+) -> None:
     with writing(connection):
-        connection.execute("INSERT INTO records (message, position, data) VALUES (?, ?, ?)", row)
+        connection.executemany("INSERT INTO records (message, position, data) VALUES (?, ?, ?)", records)
+        connection.executemany("INSERT INTO drawings (message, data) VALUES (?, ?)", drawings)
 
 
 def _chat(row: tuple[Any, ...]) -> Chat:
