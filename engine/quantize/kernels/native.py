@@ -29,6 +29,9 @@ from engine.quantize.kernels.rows import Rows
 DIGEST = 32
 """Bytes of the hash that a cached file begins with."""
 
+FILES = 200
+"""Files of object code that are kept, of about 10 KB each; other versions of these sources leave theirs behind."""
+
 
 @functools.cache
 def features() -> frozenset[str]:
@@ -121,13 +124,16 @@ def cached(what: str, compile: Callable[[], bytes]) -> bytes:
 
 
 def _keep(key: str, code: bytes) -> None:
-    """Write whole or not at all; without a place to write to, the code is compiled again next time."""
+    """Write whole or not at all, the oldest go; without a place to write to, the code is compiled again next time."""
     try:
         folder = data_folder() / "kernels"
         folder.mkdir(exist_ok=True)
         partial = folder / f"{key}.{os.getpid()}"
         partial.write_bytes(hashlib.sha256(code).digest() + code)
         partial.replace(folder / f"{key}.o")
+        by_age = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        for path in by_age[FILES:]:
+            path.unlink(missing_ok=True)
     except (OSError, EngineError):
         pass
 

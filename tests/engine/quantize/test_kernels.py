@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -294,3 +295,18 @@ def test_code_that_was_kept_runs_in_another_process(home: Path) -> None:
     root = Path(__file__).resolve().parents[3]
     ran = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False)
     assert ran.stdout.strip() == "True", ran.stderr
+
+
+@on_x86
+def test_the_oldest_code_goes_when_there_is_much(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "FILES", 3)
+    for number in range(3):
+        native.cached(str(number), lambda: b"code")
+        for path in (home / "kernels").iterdir():  # a file's time may be as coarse as a tick of the clock
+            os.utime(path, ns=(0, path.stat().st_mtime_ns - 10**9))
+    kept = set((home / "kernels").iterdir())
+    native.cached("3", lambda: b"code")
+    left = set((home / "kernels").iterdir())
+    assert len(left) == 3 and len(left & kept) == 2
+    assert native.cached("3", lambda: b"not kept") == b"code"
+    assert native.cached("0", lambda: b"compiled again") == b"compiled again"
