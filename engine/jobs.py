@@ -7,7 +7,7 @@ torch, so only the lane's own thread does.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -203,6 +203,7 @@ class ModelJobs:
             rules = Rules.read(bench.generation, bench.loaded.eos_ids, source, end, len(begin))
             target = Target(bench.loaded.model, source, rules)
             if sampling.beams > 1:
+                begin += _forced(bench, prompt, begin)
                 early = bench.generation.get("early_stopping")
                 return (
                     yield from write(
@@ -229,6 +230,7 @@ class ModelJobs:
                 check,
                 source,
                 bench.speculation,
+                _forced(bench, prompt, [*prompt_ids, *answer_ids]),
             )
         finally:
             del self._settings[run.id]
@@ -422,6 +424,13 @@ def _answer(bench: Workbench, prompt: Prompt) -> tuple[list[int], str]:
     while answer and answer[-1] in bench.loaded.eos_ids:  # to continue is to take the end mark back
         answer.pop()
     return answer, "" if answer else prompt.answer_text
+
+
+def _forced(bench: Workbench, prompt: Prompt, before: Sequence[int]) -> list[int]:
+    """The ids that the answer must go on with after the ids before it."""
+    if prompt.forced_ids or not prompt.forced_text:
+        return list(prompt.forced_ids)
+    return bench.writer.encode_after(before, prompt.forced_text)
 
 
 def _joins_turns(loaded: LoadedModel) -> bool:

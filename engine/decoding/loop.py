@@ -21,7 +21,7 @@ from engine.decoding.contexts import Context
 from engine.decoding.recorder import Recorder, top_ids
 from engine.decoding.speculation import Ahead, Speculation
 from engine.errors import Cancelled, ContextOverflow, InvalidValue
-from engine.messages import Event, Generated, Progress, Started, Stats, Tokens
+from engine.messages import Drawing, Event, Generated, Progress, Started, Stats, Tokens
 from engine.models.base import Decoder
 from engine.params import CaptureParams, SamplingParams
 from engine.sampling.chain import Moment, advance, among, apply, draw, trace
@@ -95,12 +95,14 @@ def generate(
     check: Callable[[], None],
     source: Sequence[int] | None = None,
     speculation: Speculation | None = None,
+    forced: Sequence[int] = (),
 ) -> Generator[Event, None, str]:
     """Write an answer after prompt_ids + answer_ids; returns why it ended: eos, length, stop or cancelled.
 
     source: what was read by an encoder before, which Generated then names as the prompt. Of the context, the longest
-    common prefix is reused. speculation: what drafts, where anything may. On Cancelled, thrown in or raised by check,
-    it still yields what it held back and the Generated that sums up.
+    common prefix is reused. speculation: what drafts, where anything may. forced: what the answer goes on with whatever
+    would be drawn, recorded all the same. On Cancelled, thrown in or raised by check, it still yields what it held back
+    and the Generated that sums up.
     """
     ids = [*prompt_ids, *answer_ids]
     model = context.model
@@ -112,7 +114,9 @@ def generate(
     begun = read_at = time.perf_counter()
     finish = "length"
     try:
-        yield Started(run, tuple(prompt_ids), rendered, seed, reused, tuple(source or ()))
+        stops = tuple(sorted(breakers(tokenizer, settings.sampling.dry_breakers)))
+        drawing = Drawing(seed, tuple(ids), len(prompt_ids), model.config.vocabulary, settings.sampling, stops)
+        yield Started(run, tuple(prompt_ids), rendered, seed, reused, tuple(source or ()), drawing)
         logits = yield from read(run, context, ids[reused:], check)
         read_at = time.perf_counter()
         times = deque([read_at])
@@ -122,7 +126,8 @@ def generate(
         while True:
             sampling = settings.sampling
             moment = replace(moment, breakers=breakers(tokenizer, sampling.dry_breakers))
-            token, moment = _draw_and_record(logits, history, sampling, settings.capture, moment, recorder)
+            must = forced[recorder.count] if recorder.count < len(forced) else None
+            token, moment = _draw_and_record(logits, history, sampling, settings.capture, moment, recorder, must)
             ids.append(token)
             text, records = recorder.release()
             if text or records:
@@ -228,14 +233,15 @@ def _draw_and_record(
     capture: CaptureParams,
     moment: Moment,
     recorder: Recorder,
+    must: int | None,
 ) -> tuple[int, Moment]:
     """Choose the token of the moment and write its record; returns the next moment too.
 
-    logits float32 [V], history [1, T].
+    logits float32 [V], history [1, T]. must: the token that it has to be, or None.
     """
     best = top_ids(logits, capture.candidates)
     result = trace(logits, history, sampling, best, moment)
-    token = among(result.ids, result.left, moment.seed, moment.position)
+    token = among(result.ids, result.left, moment.seed, moment.position) if must is None else must
     if capture.candidates and not bool((best == token).any()):
         best = torch.cat((best, torch.tensor([token], device=best.device)))
         result = trace(logits, history, sampling, best, moment)

@@ -99,6 +99,21 @@ class Tokenizer:
         ids = self._known(self._backend.encode(_whole(text), add_special_tokens=special).ids)
         return [*self._before, *ids, *self._after] if special else ids
 
+    def encode_after(self, before: Sequence[int], text: str) -> list[int]:
+        """Ids that read as text after the ids before it, none added.
+
+        Many tokenizers put a blank before a text of its own, or take one away; behind a letter or a line's end, whichever
+        gives the text back, they do not.
+        """
+        for lead in ("", "a", "\n"):
+            first = self.encode(lead, special=False)
+            ids = self.encode(lead + text, special=False)
+            if ids[: len(first)] == first:
+                stream = Detokenizer(self, before)
+                if "".join([stream.push(id) for id in ids[len(first) :]]) + stream.flush() == text:
+                    return ids[len(first) :]
+        return self.encode(text, special=False)
+
     def encode_pair(self, text: str, pair: str) -> tuple[list[int], list[int]]:
         """Ids of two texts as the post-processor joins them, and of which each id is, 0 or 1."""
         found = self._backend.encode(_whole(text), _whole(pair))
