@@ -65,6 +65,23 @@ def stacked(parts: Sequence[Grouped]) -> Grouped:
     return Grouped(first.bits, first.group, shape, codes, scale, torch.cat(zeros) if zeros else None)
 
 
+def empty_like(part: Grouped, N: int) -> Grouped:
+    """Room for N rows of the same form."""
+    tensors = (None if t is None else t.new_empty(N, t.shape[1]) for t in (part.codes, part.scale, part.zero))
+    codes, scale, zero = tensors
+    assert codes is not None
+    assert scale is not None
+    return Grouped(part.bits, part.group, (N, part.shape[1]), codes, scale, zero)
+
+
+def put_rows(whole: Grouped, at: int, part: Grouped) -> None:
+    """Copy the rows of part into a larger matrix of the same form, the first to row `at`."""
+    rows = slice(at, at + part.shape[0])
+    whole.codes[rows], whole.scale[rows] = part.codes, part.scale
+    if whole.zero is not None and part.zero is not None:
+        whole.zero[rows] = part.zero
+
+
 def joined(codes: Tensor) -> Tensor:
     """4-bit codes, one a byte [..., K], two a byte: uint8 [..., K / 2]."""
     codes = codes.to(torch.uint8)

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from engine.quantize.groups import Grouped, in_groups, joined, stacked
+from engine.quantize.groups import Grouped, empty_like, in_groups, joined, put_rows, stacked
 
 CHUNK = 2**17
 """Weights that are searched at once: their intermediate results stay in the processor's cache."""
@@ -34,22 +34,25 @@ def quantised(weight: Tensor, bits: int, group: int, check: Callable[[], None] =
 
     On all processors; check is called between parts and may raise.
     """
-    parts: list[Grouped] = []
-    off = size = 0.0
-    rows = weight.split(max(1, PART // weight.shape[1]))
+    whole, at, off, size = None, 0, 0.0, 0.0
     with ThreadPoolExecutor(torch.get_num_threads()) as workers:
-        for grouped, part_off, part_size in workers.map(lambda part: _measured(part, bits, group), rows):
-            try:
+        parts = workers.map(lambda part: _measured(part, bits, group), weight.split(max(1, PART // weight.shape[1])))
+        try:
+            for part, part_off, part_size in parts:
                 check()
-            except BaseException:
-                workers.shutdown(cancel_futures=True)
-                raise
-            parts.append(grouped)
-            off, size = off + part_off, size + part_size
-    return stacked(parts), (off / size) ** 0.5 if size else 0.0
+                # Copied to its place at once: kept, the parts would hold on to the memory of what lies between them.
+                whole = whole or empty_like(part, len(weight))
+                put_rows(whole, at, part)
+                at, off, size = at + part.shape[0], off + part_off, size + part_size
+        except BaseException:
+            workers.shutdown(cancel_futures=True)
+            raise
+    assert whole is not None
+    return whole, (off / size) ** 0.5 if size else 0.0
 
 
 def _measured(weight: Tensor, bits: int, group: int) -> tuple[Grouped, float, float]:
+    """A part in groups, the sum of squares of what it is off by, and of its own."""
     weight = weight.float().contiguous()
     grouped = to_4_bits(weight, group) if bits == 4 else to_8_bits(weight, group)
     return grouped, float((grouped.dense() - weight).square_().sum()), float(weight.square().sum())
