@@ -102,8 +102,8 @@ class Tokenizer:
     def encode_after(self, before: Sequence[int], text: str) -> list[int]:
         """Ids that read as text after the ids before it, none added.
 
-        Many tokenizers put a blank before a text of its own, or take one away; behind a letter or a line's end, whichever
-        gives the text back, they do not.
+        Many tokenizers put a blank before a text of its own, or take one away; behind a letter or a line's end,
+        whichever gives the text back, they do not.
         """
         for lead in ("", "a", "\n"):
             first = self.encode(lead, special=False)
