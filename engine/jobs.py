@@ -21,6 +21,7 @@ from engine.decoding.constraints import Rules
 from engine.decoding.contexts import Context, Contexts
 from engine.decoding.looking import look_into, look_into_encoder
 from engine.decoding.loop import Settings, check_prompt, checker, generate, read
+from engine.decoding.positions import position_maps
 from engine.decoding.scoring import score, score_target
 from engine.decoding.speculation import Speculation
 from engine.decoding.targets import Target, source_of
@@ -46,6 +47,8 @@ from engine.messages import (
     ModelInfo,
     NamePieces,
     NearestWords,
+    PositionMaps,
+    Positions,
     Progress,
     Prompt,
     Rendered,
@@ -125,6 +128,7 @@ class ModelJobs:
             Retune: self._retune,
             Attend: self._attend,
             Lens: self._lens,
+            Positions: self._positions,
             Score: self._score,
             Tokenize: self._tokenize,
             NamePieces: self._name_pieces,
@@ -275,6 +279,14 @@ class ModelJobs:
             return None
         opened, model = self._opened(bench, command.prompt)
         yield from look_into(run.id, model, bench.writer, opened, command, check)
+        return None
+
+    def _positions(self, command: Positions, run: Run) -> Job:
+        bench = self._require()
+        length = min(command.length or bench.info.context, bench.info.context)
+        if length < 1:
+            raise InvalidValue(f"There are no {length} positions.", "Ask for one at least, or 0 for all.")
+        yield PositionMaps(run.id, length, position_maps(bench.loaded.model, length))
         return None
 
     def _score(self, command: Score, run: Run) -> Job:

@@ -22,6 +22,9 @@ class Half(Side):
         self.embed_positions = Embedding(config.context + OFFSET, config.width)
         self.layernorm_embedding = nn.LayerNorm(config.width)
 
+    def table(self, where: Tensor) -> Tensor:
+        return self.embed_positions.weight[where + OFFSET]
+
     def enter(self, x: Tensor, start: int) -> Tensor:
         begin = start + OFFSET
         result: Tensor = self.layernorm_embedding(x + self.embed_positions.weight[begin : begin + x.shape[1]])

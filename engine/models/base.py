@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.errors import ContextOverflow
-from engine.models.layers import LayerTap, Mask, Remember, RotaryConfig, Span, causal
+from engine.models.layers import LayerTap, Mask, Remember, RotaryConfig, Signal, Span, causal
 from engine.models.reader import REQUIRED, Reader
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Remember",
     "Seq2Seq",
     "Seq2SeqConfig",
+    "Signal",
     "Source",
     "Span",
     "Tap",
@@ -150,6 +151,10 @@ class LanguageModel(nn.Module):
     def note(self) -> str:
         """What of the checkpoint is not run, one sentence; empty where all of it is."""
         return ""
+
+    def signals(self, where: Tensor) -> list[Signal]:
+        """How it tells these positions, int64 [R], apart; where distances count, those so far apart."""
+        raise NotImplementedError
 
     def rename(self, name: str) -> str | None:
         """The parameter that a tensor of the checkpoint belongs to; None for one that is not needed.
@@ -383,6 +388,10 @@ class Encoder(LanguageModel):
 
     def positions(self, x: Tensor) -> object:
         """What every block needs to know of x's positions, handed to each."""
+        return None
+
+    def window(self, layer: int) -> int | None:
+        """How many positions to either side a layer sees, besides the query's own; None is all."""
         return None
 
     def blocks(self) -> Iterable[nn.Module]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from engine.models.base import Encoder
+from engine.models.base import Encoder, Signal
 from engine.models.encoder import Config, Embeddings, Layers, first, places
 from engine.models.layers import ACTIVATIONS
 
@@ -79,6 +79,9 @@ class Model(Encoder):
     def embed(self, ids: Tensor, mask: Tensor | None, segments: Tensor | None) -> Tensor:
         x: Tensor = self.bert.embeddings(ids, places(ids, mask), segments)
         return x
+
+    def signals(self, where: Tensor) -> list[Signal]:
+        return [Signal("learned", self.bert.embeddings.position_embeddings.weight[where])]
 
     def blocks(self) -> nn.ModuleList:
         return self.bert.encoder.layer

@@ -52,6 +52,9 @@ class Half(Side):
         self.embed_positions = Embedding(config.context, config.width)
         self.layer_norm = nn.LayerNorm(config.width)
 
+    def table(self, where: Tensor) -> Tensor:
+        return self.embed_positions.weight[where]
+
     def enter(self, x: Tensor, start: int) -> Tensor:
         return x + self.embed_positions.weight[start : start + x.shape[1]]
 

@@ -19,6 +19,9 @@ class Half(Side):
         self.embed_positions = Embedding(config.context, config.width)
         self.layernorm_embedding = nn.LayerNorm(config.width)
 
+    def table(self, where: Tensor) -> Tensor:
+        return self.embed_positions.weight[where]
+
     def positions(self, x: Tensor, start: int) -> Tensor:
         return self.embed_positions.weight[start : start + x.shape[1]]
 

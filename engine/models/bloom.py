@@ -10,7 +10,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, Span, heads_of, plain_decoder
+from engine.models.base import Decoder, Reader, Remember, Signal, Span, heads_of, plain_decoder
 from engine.models.layers import (
     DenseMLP,
     Embedding,
@@ -19,6 +19,7 @@ from engine.models.layers import (
     alibi,
     alibi_slopes,
     attend,
+    distant,
     fused_heads,
     vocabulary_scores,
 )
@@ -109,6 +110,9 @@ class Model(Decoder):
     def positions(self, span: Span, x: Tensor) -> Tensor:
         penalties = alibi_slopes(self.config.heads)[:, None].to(x.device) * span.keys(x.device)
         return alibi(penalties, span.T, x, span.padding)
+
+    def signals(self, where: Tensor) -> list[Signal]:
+        return [Signal("alibi", distant(self.positions, where))]
 
     def blocks(self) -> nn.ModuleList:
         return self.transformer.h

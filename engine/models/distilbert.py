@@ -11,7 +11,7 @@ from typing import Self
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.models.base import Encoder, Reader
+from engine.models.base import Encoder, Reader, Signal
 from engine.models.encoder import excludes, first, labels_of, places, use_of
 from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attention, project
 
@@ -147,6 +147,9 @@ class Model(Encoder):
     def embed(self, ids: Tensor, mask: Tensor | None, segments: Tensor | None) -> Tensor:
         x: Tensor = self.distilbert.embeddings(ids, places(ids, mask))
         return x
+
+    def signals(self, where: Tensor) -> list[Signal]:
+        return [Signal("learned", self.distilbert.embeddings.position_embeddings.weight[where])]
 
     def blocks(self) -> nn.ModuleList:
         return self.distilbert.transformer.layer

@@ -11,7 +11,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, Span, heads_of, plain_decoder, read_rotary
+from engine.models.base import Decoder, Reader, Remember, Signal, Span, heads_of, plain_decoder, read_rotary
 from engine.models.layers import (
     ACTIVATIONS,
     DenseMLP,
@@ -24,6 +24,7 @@ from engine.models.layers import (
     alibi,
     alibi_slopes,
     attend,
+    distant,
     fused_heads,
     vocabulary_scores,
 )
@@ -192,6 +193,11 @@ class Model(Decoder):
         # In bfloat16 because it was trained with what that rounds to.
         rewards = alibi_slopes(self.config.heads).bfloat16()[:, None].to(x.device) * span.keys(x.device)
         return None, alibi(rewards.float() * self.config.head_dim**-0.5, span.T, x, span.padding)
+
+    def signals(self, where: Tensor) -> list[Signal]:
+        if self._rotary is not None:
+            return [Signal("rotary", self._rotary.angles(where))]
+        return [Signal("alibi", distant(lambda span, x: self.positions(span, x)[1], where))]
 
     def blocks(self) -> nn.ModuleList:
         return self.transformer.h

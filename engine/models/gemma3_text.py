@@ -12,7 +12,7 @@ from typing import Self
 
 from torch import Tensor
 
-from engine.models.base import Reader, Remember, Span, plain_decoder, read_rotary, read_scaling
+from engine.models.base import Reader, Remember, Signal, Span, plain_decoder, read_rotary, read_scaling
 from engine.models.layers import LayerTap, Mask, Rotary, RotaryConfig, ShiftedRMSNorm, Table, soft_capped
 from engine.models.trunk import (
     LARGEST_CONTEXT,
@@ -134,6 +134,13 @@ class Model(TrunkDecoder):
 
     def positions(self, span: Span, x: Tensor) -> object:
         return super().positions(span, x), self._local_rotary.over(span, x)
+
+    def signals(self, where: Tensor) -> list[Signal]:
+        kinds = ((self._rotary, False), (self._local_rotary, True))
+        served = [
+            (r, tuple(i for i, w in enumerate(self.config.windows) if (w is not None) == local)) for r, local in kinds
+        ]
+        return [Signal("rotary", rotary.angles(where), layers=layers) for rotary, layers in served if layers]
 
     def head(self, x: Tensor) -> Tensor:
         logits, cap = super().head(x), self.config.logit_cap

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, Span, heads_of, plain_decoder
+from engine.models.base import Decoder, Reader, Remember, Signal, Span, heads_of, plain_decoder
 from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attend, heads, project, vocabulary_scores
 
 
@@ -146,6 +146,9 @@ class Model(Decoder):
 
     def positions(self, span: Span, x: Tensor) -> None:
         return None  # learned, and in x already
+
+    def signals(self, where: Tensor) -> list[Signal]:
+        return [Signal("learned", self.transformer.wpe.weight[where])]
 
     def blocks(self) -> nn.ModuleList:
         return self.transformer.h

@@ -12,7 +12,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, Span, heads_of, plain_decoder, read_rotary
+from engine.models.base import Decoder, Reader, Remember, Signal, Span, heads_of, plain_decoder, read_rotary
 from engine.models.layers import (
     ACTIVATIONS,
     DenseMLP,
@@ -150,6 +150,9 @@ class Model(Decoder):
 
     def positions(self, span: Span, x: Tensor) -> Table:
         return self._rotary.over(span, x)
+
+    def signals(self, where: Tensor) -> list[Signal]:
+        return [Signal("rotary", self._rotary.angles(where))]
 
     def blocks(self) -> nn.ModuleList:
         return self.gpt_neox.layers

@@ -200,6 +200,14 @@ def alibi(penalties: Tensor, T: int, like: Tensor, padding: Tensor | None = None
     return bias.masked_fill_(~seen, -math.inf).to(like.dtype)
 
 
+def distant(bias: Callable[[Span, Tensor], Tensor | None], where: Tensor) -> Tensor:
+    """What a bias of scores, [1, H, T, S] for a span, adds for keys so far back, int64 [R]: float32 [H, R]."""
+    length = int(where.max()) + 1
+    row = bias(Span(length - 1, 1, length), torch.empty(0))
+    assert row is not None
+    return row[0, :, 0].flip(-1)[:, where]
+
+
 @dataclass(frozen=True, slots=True)
 class RotaryConfig:
     """Rotary positions. kind: default, linear (all wavelengths times factor), llama3 or yarn (only the long ones), or
@@ -255,6 +263,23 @@ class RotaryConfig:
         return 1 - ((torch.arange(D // 2, dtype=torch.float32) - first) / width).clamp(0.0, 1.0)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Signal:
+    """One way in which a model tells positions apart, at some of them: values [R, N].
+
+    kind: "learned" or "sinusoidal" (added to a token: R positions, N channels), "rotary" (radians by which queries and
+    keys are turned: R positions, N pairs of channels), "alibi" or "relative" (added to a score: R heads, N distances).
+    side: "layers", or "encoder" of a model that has both. layers: those that it serves; None is all. ahead: whether
+    the distances are those of keys behind the query as well as before it, farthest back first.
+    """
+
+    kind: str
+    values: Tensor
+    side: str = "layers"
+    layers: tuple[int, ...] | None = None
+    ahead: bool = False
+
+
 class Rotary:
     """Tables of cosines and sines, made when first needed and grown by doubling.
 
@@ -280,6 +305,10 @@ class Rotary:
         cosines, sines = self.at(0, span.end, like)
         return cosines[span.rows], sines[span.rows]
 
+    def angles(self, where: Tensor) -> Tensor:
+        """By how much each pair of channels is turned at these positions [R], radians [R, D / 2]."""
+        return torch.outer(where.float(), self._config.frequencies(self._D))
+
     @staticmethod
     def _fits(table: Tensor, length: int, like: Tensor) -> bool:
         return len(table) >= length and table.dtype == like.dtype and table.device == like.device
@@ -287,7 +316,7 @@ class Rotary:
     def _computed(self, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
         # Outside inference mode: a table born inside could never serve a backward pass.
         with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
-            angles = torch.outer(torch.arange(length, dtype=torch.float32), self._config.frequencies(self._D))
+            angles = self.angles(torch.arange(length))
             cosines = torch.cat((angles.cos(), angles.cos()), -1)
             sines = torch.cat((-angles.sin(), angles.sin()), -1)
             cosines, sines = (cosines * self._config.scale)[:, None], (sines * self._config.scale)[:, None]

@@ -15,15 +15,23 @@ __all__ = ["Config", "Model"]
 
 
 class Half(Side):
-    def enter(self, x: Tensor, start: int) -> Tensor:
-        _, T, C = x.shape
-        pairs = torch.arange(0, C, 2, device=x.device, dtype=torch.float64)
-        angles = torch.outer(torch.arange(start, start + T, device=x.device), 10000.0 ** (-pairs / C))
+    def __init__(self, config: Config, block: type[EncoderBlock | DecoderBlock]) -> None:
+        super().__init__(config, block)
+        self._C = config.width
+
+    def table(self, where: Tensor) -> Tensor:
+        pairs = torch.arange(0, self._C, 2, device=where.device, dtype=torch.float64)
+        angles = torch.outer(where, 10000.0 ** (-pairs / self._C))
         # All sines, then all cosines; of an odd width the last pair has no cosine.
-        return x + torch.cat((angles.sin(), angles[:, : C // 2].cos()), -1).to(x.dtype)
+        return torch.cat((angles.sin(), angles[:, : self._C // 2].cos()), -1)
+
+    def enter(self, x: Tensor, start: int) -> Tensor:
+        return x + self.table(torch.arange(start, start + x.shape[1], device=x.device)).to(x.dtype)
 
 
 class Model(TwoSided):
+    places = "sinusoidal"
+
     def __init__(self, config: Config) -> None:
         super().__init__(config, Half(config, EncoderBlock), Half(config, DecoderBlock))
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from engine.models.base import Encoder, Reader, read_scaling
+from engine.models.base import Encoder, Reader, Signal, read_scaling
 from engine.models.encoder import excludes, first, labels_of, use_of
 from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, Rotary, RotaryConfig, Table, attention, rotate
 
@@ -205,6 +205,16 @@ class Model(Encoder):
         where = torch.arange(T, device=x.device)
         window = (where - where[:, None]).abs() <= self.config.window
         return Positions(self._far.at(0, T, x), self._near.at(0, T, x), window)
+
+    def window(self, layer: int) -> int | None:
+        return self.config.window if self.config.local[layer] else None
+
+    def signals(self, where: Tensor) -> list[Signal]:
+        kinds = ((self._far, False), (self._near, True))
+        served = [
+            (r, tuple(i for i, is_local in enumerate(self.config.local) if is_local == local)) for r, local in kinds
+        ]
+        return [Signal("rotary", rotary.angles(where), layers=layers) for rotary, layers in served if layers]
 
     def blocks(self) -> nn.ModuleList:
         return self.model.layers

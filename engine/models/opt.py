@@ -11,7 +11,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, Span, heads_of, plain_decoder
+from engine.models.base import Decoder, Reader, Remember, Signal, Span, heads_of, plain_decoder
 from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attend, heads, project, vocabulary_scores
 
 OFFSET = 2
@@ -149,6 +149,9 @@ class Model(Decoder):
 
     def positions(self, span: Span, x: Tensor) -> None:
         return None  # learned, and in x already
+
+    def signals(self, where: Tensor) -> list[Signal]:
+        return [Signal("learned", self.trunk.embed_positions.weight[OFFSET:][where])]
 
     def blocks(self) -> nn.ModuleList:
         return self.trunk.layers

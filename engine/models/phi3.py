@@ -14,7 +14,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from engine.models.base import Reader, Remember, Span, read_scaling
+from engine.models.base import Reader, Remember, Signal, Span, read_scaling
 from engine.models.layers import ACTIVATIONS, LayerTap, Mask, Rotary, RotaryConfig, Table, attend, heads
 from engine.models.trunk import LARGEST_CONTEXT, PreNormBlock, TrunkConfig, TrunkDecoder, read_trunk, read_window
 
@@ -123,6 +123,10 @@ class Model(TrunkDecoder):
         far = (span.length - span.padding > self.boundary)[:, None, None, None]
         tables = zip(self._far_rotary.over(span, x), self._rotary.over(span, x))
         return tuple(torch.where(far, *pair) for pair in tables)
+
+    def signals(self, where: Tensor) -> list[Signal]:
+        far = self.is_far(int(where.max()) + 1)
+        return [Signal("rotary", (self._far_rotary if far else self._rotary).angles(where))]
 
     def window(self, layer: int) -> int | None:
         return self.config.window

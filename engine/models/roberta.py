@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.models import encoder
-from engine.models.base import Encoder, Reader
+from engine.models.base import Encoder, Reader, Signal
 from engine.models.encoder import Embeddings, Layers, first, places
 
 
@@ -82,6 +82,10 @@ class Model(Encoder):
         where = torch.where(real, places(ids, real) + padding + 1, padding)
         x: Tensor = self.roberta.embeddings(ids, where, segments)
         return x
+
+    def signals(self, where: Tensor) -> list[Signal]:
+        first = self.config.padding + 1
+        return [Signal("learned", self.roberta.embeddings.position_embeddings.weight[where + first])]
 
     def blocks(self) -> nn.ModuleList:
         return self.roberta.encoder.layer

@@ -13,7 +13,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from engine.models.base import Reader, Remember, Seq2Seq, Source
+from engine.models.base import Reader, Remember, Seq2Seq, Signal, Source
 from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attention, project
 
 HEADS = ("ForConditionalGeneration", "MTModel", "Model")
@@ -174,6 +174,10 @@ class Side(nn.Module):
         """Tokens [B, T, C] with their positions, the first of which is start."""
         raise NotImplementedError
 
+    def table(self, where: Tensor) -> Tensor:
+        """What is added to the tokens at these positions: int64 [R] to [R, C]."""
+        raise NotImplementedError
+
     def leave(self, x: Tensor) -> Tensor:
         """The last norm, where it has one."""
         return x
@@ -194,9 +198,10 @@ class Trunk(nn.Module):
 
 
 class TwoSided(Seq2Seq):
-    """The way through both sides, which a family gives."""
+    """The way through both sides, which a family gives. places: the kind of their positions."""
 
     config: Config
+    places = "learned"
 
     def __init__(self, config: Config, encoder: Side, decoder: Side) -> None:
         super().__init__()
@@ -220,6 +225,10 @@ class TwoSided(Seq2Seq):
     def embed(self, ids: Tensor, start: int) -> Tensor:
         tokens = self.model.decoder.embed_tokens or self.model.shared
         return self.model.decoder.enter(tokens(ids) * self.config.scale, start)
+
+    def signals(self, where: Tensor) -> list[Signal]:
+        sides = (("encoder", self.model.encoder), ("layers", self.model.decoder))
+        return [Signal(self.places, half.table(where), side) for side, half in sides]
 
     def source_blocks(self) -> nn.ModuleList:
         return self.model.encoder.layers

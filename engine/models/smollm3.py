@@ -10,7 +10,7 @@ from typing import Self
 
 from torch import Tensor
 
-from engine.models.base import Reader, Remember
+from engine.models.base import Reader, Remember, Signal
 from engine.models.layers import GatedMLP, LayerTap, Mask, Table
 from engine.models.trunk import (
     GroupedAttention,
@@ -81,6 +81,10 @@ class Model(TrunkDecoder):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config, (Block(config, turned) for turned in config.turned))
+
+    def signals(self, where: Tensor) -> list[Signal]:
+        turned = tuple(index for index, turns in enumerate(self.config.turned) if turns)
+        return [Signal("rotary", self._rotary.angles(where), layers=turned)] if turned else []
 
     def window(self, layer: int) -> int | None:
         return self.config.windows[layer]

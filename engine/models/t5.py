@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.models.base import Reader, Remember, Seq2Seq, Source
+from engine.models.base import Reader, Remember, Seq2Seq, Signal, Source
 from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attention, project
 
 CONTEXT = 2**14
@@ -241,17 +241,24 @@ class Stack(nn.Module):
         self.block = nn.ModuleList(block(config, first=index == 0) for index in range(layers))
         self.final_layer_norm = Norm(config.width, config.epsilon)
 
+    @property
+    def _table(self) -> nn.Embedding:
+        return self.get_submodule("block.0.layer.0.SelfAttention.relative_attention_bias")  # type: ignore
+
     def bias(self, T: int, S: int) -> Tensor:
         """What the last T of S positions add to their scores, [1, H, T, S]."""
-        table: nn.Embedding = self.get_submodule("block.0.layer.0.SelfAttention.relative_attention_bias")  # type: ignore
-        keys = torch.arange(S, device=table.weight.device)
-        ahead = keys - keys[S - T :, None]  # [T, S]
+        keys = torch.arange(S, device=self._table.weight.device)
+        return self.added(keys - keys[S - T :, None])[None]
+
+    def added(self, ahead: Tensor) -> Tensor:
+        """What each head adds to the score of a key so far ahead of its query, int64 [T, S]: [H, T, S]."""
+        ahead = ahead.to(self._table.weight.device)
         buckets, farthest = self._config.buckets, self._config.farthest
         if self._both_ways:
             which = bucket(ahead.abs(), buckets // 2, farthest) + (ahead > 0) * (buckets // 2)
         else:
             which = bucket((-ahead).clamp(min=0), buckets, farthest)
-        result: Tensor = table(which).permute(2, 0, 1)[None]
+        result: Tensor = self._table(which).permute(2, 0, 1)
         return result
 
 
@@ -278,6 +285,13 @@ class Model(Seq2Seq):
 
     def source_positions(self, x: Tensor) -> Tensor:
         return self.encoder.bias(x.shape[1], x.shape[1])
+
+    def signals(self, where: Tensor) -> list[Signal]:
+        both = torch.cat((-where.flip(0), where[where > 0]))
+        return [
+            Signal("relative", self.encoder.added(both[None])[:, 0], "encoder", ahead=True),
+            Signal("relative", self.decoder.added(-where[None])[:, 0]),
+        ]
 
     def source_blocks(self) -> nn.ModuleList:
         return self.encoder.block

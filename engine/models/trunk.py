@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, Span, heads_of, plain_decoder, read_rotary
+from engine.models.base import Decoder, Reader, Remember, Signal, Span, heads_of, plain_decoder, read_rotary
 from engine.models.layers import (
     ACTIVATIONS,
     Embedding,
@@ -246,6 +246,9 @@ class TrunkDecoder(Decoder):
 
     def positions(self, span: Span, x: Tensor) -> object:
         return self._rotary.over(span, x)
+
+    def signals(self, where: Tensor) -> list[Signal]:
+        return [Signal("rotary", self._rotary.angles(where))]
 
     def blocks(self) -> nn.ModuleList:
         return self.model.layers
