@@ -158,7 +158,7 @@ class Drawing:
 
     ids: all that stood before its first token, of which the first `prompt` are the prompt's. vocabulary: how many ids
     there were to draw from. sampling: the settings with which it began. breakers: the ids that its DRY did not look
-    across.
+    across. forced: how many of its first tokens were not drawn.
     """
 
     seed: int
@@ -167,6 +167,7 @@ class Drawing:
     vocabulary: int
     sampling: SamplingParams = SamplingParams()
     breakers: tuple[int, ...] = ()
+    forced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -528,11 +529,11 @@ class SaveChat(StoreCommand):
 
 @dataclass(frozen=True, slots=True)
 class SaveMessage(StoreCommand):
-    """Insert or replace one message; records and drawing, if any, are added to those already stored for it."""
+    """Insert or replace one message; records and drawings, if any, are added to those already stored for it."""
 
     message: StoredMessage
     records: tuple[TokenRecord, ...] = ()
-    drawing: Drawing | None = None
+    drawings: tuple[Drawing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

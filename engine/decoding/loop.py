@@ -115,7 +115,8 @@ def generate(
     finish = "length"
     try:
         stops = tuple(sorted(breakers(tokenizer, settings.sampling.dry_breakers)))
-        drawing = Drawing(seed, tuple(ids), len(prompt_ids), model.config.vocabulary, settings.sampling, stops)
+        size = model.config.vocabulary
+        drawing = Drawing(seed, tuple(ids), len(prompt_ids), size, settings.sampling, stops, len(forced))
         yield Started(run, tuple(prompt_ids), rendered, seed, reused, tuple(source or ()), drawing)
         logits = yield from read(run, context, ids[reused:], check)
         read_at = time.perf_counter()

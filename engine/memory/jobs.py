@@ -86,8 +86,8 @@ class StoreJobs:
                 store.save_chat(chat)
             case DeleteChat(key, undo):
                 store.delete_chat(key, undo)
-            case SaveMessage(message, records, drawing):
-                store.save_message(message, records, drawing)
+            case SaveMessage(message, records, drawings):
+                store.save_message(message, records, drawings)
             case DeleteMessages(keys, undo):
                 store.delete_messages(keys, undo)
             case OpenRecords(key):

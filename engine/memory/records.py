@@ -90,6 +90,7 @@ def pack_drawing(drawing: Drawing) -> bytes:
         "vocabulary": drawing.vocabulary,
         "sampling": drawing.sampling.to_dict(),
         "breakers": drawing.breakers,
+        "forced": drawing.forced,
     }
     written = json.dumps(head).encode()
     ids = _planes(np.asarray(drawing.ids, "<i4"))
@@ -107,7 +108,8 @@ def unpack_drawing(blob: bytes) -> Drawing:
         count = (len(data) - 4 - size) // 4
         (ids,) = _columns({"ids": count}, data, 4 + size, {"ids": "<i4"}).values()
         sampling, breakers = SamplingParams.from_dict(head["sampling"])[0], tuple(head["breakers"])
-        return Drawing(head["seed"], tuple(ids.tolist()), head["prompt"], head["vocabulary"], sampling, breakers)
+        numbers = head["prompt"], head["vocabulary"]
+        return Drawing(head["seed"], tuple(ids.tolist()), *numbers, sampling, breakers, head["forced"])
     except (ValueError, KeyError, IndexError, TypeError, struct.error, zlib.error) as error:
         raise EngineError(
             f"What this message was drawn with cannot be read: {error}.", "The message itself is whole."

@@ -104,9 +104,9 @@ class Store:
     # --- messages -----------------------------------------------------------------------------------------------------
 
     def save_message(
-        self, message: StoredMessage, records: tuple[TokenRecord, ...] = (), drawing: Drawing | None = None
+        self, message: StoredMessage, records: tuple[TokenRecord, ...] = (), drawings: tuple[Drawing, ...] = ()
     ) -> None:
-        """Insert or replace a message; records and a drawing are added to those it has."""
+        """Insert or replace a message; records and drawings are added to those it has."""
         try:
             with writing(self._chats) as connection:
                 connection.execute(_SAVE_MESSAGE, tuple(_stored(getattr(message, name)) for name in _MESSAGE))
@@ -117,9 +117,9 @@ class Store:
         if message.status == "writing":
             self._writing.add(message.id)
         # After the message: where the process ends in between, a text without records is whole; the reverse is not.
-        if records or drawing is not None:
+        if records or drawings:
             rows = [(message.id, records[0].position, pack(records))] if records else []
-            drawn = [(message.id, pack_drawing(drawing))] if drawing is not None else []
+            drawn = [(message.id, pack_drawing(drawing)) for drawing in drawings]
             self._on_records(lambda connection: _insert_records(connection, rows, drawn))
         self._backups.make_daily()
 

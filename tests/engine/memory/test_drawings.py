@@ -23,7 +23,7 @@ DRAWING = Drawing(7, (5, 6, 7), 2, 4096, SamplingParams(temperature=1.3, stop=("
 
 @given(st.lists(st.integers(0, 2**31 - 1)), st.integers(0, 2**31), st.integers(0, 2**31))
 def test_a_drawing_comes_back_as_it_was(ids: list[int], seed: int, vocabulary: int) -> None:
-    drawing = Drawing(seed, tuple(ids), len(ids) // 2, vocabulary, DRAWING.sampling, (1, 2))
+    drawing = Drawing(seed, tuple(ids), len(ids) // 2, vocabulary, DRAWING.sampling, (1, 2), 3)
     assert unpack_drawing(pack_drawing(drawing)) == drawing
 
 
@@ -39,9 +39,9 @@ def test_the_drawings_of_a_message_are_kept_in_the_order_of_their_runs(tmp_path:
     message = StoredMessage("m", "c", "", "assistant", "text")
     with contextlib.closing(Store(tmp_path / "vitrine.db")) as store:
         store.save_chat(Chat("c", "c"))
-        store.save_message(message, drawing=DRAWING)
+        store.save_message(message, drawings=(DRAWING,))
         store.save_message(message)
-        store.save_message(message, drawing=later)
+        store.save_message(message, drawings=(later,))
     with contextlib.closing(Store(tmp_path / "vitrine.db")) as store:
         assert store.drawings("m") == (DRAWING, later)
         assert store.drawings("n") == ()
