@@ -151,8 +151,6 @@ def load_model(client: Client, arguments: argparse.Namespace, timing: Timing | N
 def sampling_from(arguments: argparse.Namespace, info: ModelInfo) -> SamplingParams:
     """Flags over the model's own defaults; temperature 0 alone is the argmax of the raw logits."""
     flags = given(arguments, SamplingParams)
-    if arguments.stop:
-        flags["stop"] = tuple(arguments.stop)
     shaping = set(flags) - {"max_new_tokens", "seed", "stop"}
     if shaping == {"temperature"} and flags["temperature"] == 0:
         return SamplingParams.neutral(max_new_tokens=info.defaults.max_new_tokens).replace(**flags)
@@ -530,7 +528,6 @@ def _parser() -> argparse.ArgumentParser:
     def add_sampling(sub: argparse.ArgumentParser) -> None:
         add_flags(sub, SamplingParams)
         sub.add_argument("--draft", metavar="MODEL", help="a smaller model of the same tokenizer that drafts for it")
-        sub.add_argument("--stop", action="append", metavar="TEXT", help="End where this text appears; repeatable.")
 
     sub = add(generate, "Continue a text.", runs=True)
     sub.add_argument(

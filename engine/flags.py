@@ -23,12 +23,30 @@ def add_flags(parser: argparse.ArgumentParser, table: type[Params]) -> None:
             metavar=None if knob.choices else knob.name.upper(),
             help=_help(knob),
         )
+    for words in table.texts():
+        group.add_argument(
+            "--" + words.name.replace("_", "-"),
+            dest=words.name,
+            type=_weighed if words.weighed else str,
+            action="append" if words.several else "store",
+            default=None,
+            metavar="TEXT=NUMBER" if words.weighed else "TEXT",
+            help=f"{words.help}{' Repeatable.' * words.several}".replace("%", "%%"),
+        )
 
 
 def given(arguments: argparse.Namespace, table: type[Params]) -> dict[str, Any]:
-    """The knobs of a class that were named on the command line, with their values."""
-    values = {knob.name: getattr(arguments, knob.name, None) for knob in table.table()}
-    return {name: value for name, value in values.items() if value is not None}
+    """The knobs and texts of a class that were named on the command line, with their values."""
+    names = [knob.name for knob in table.table()] + [words.name for words in table.texts()]
+    values = {name: getattr(arguments, name, None) for name in names}
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if v is not None}
+
+
+def _weighed(word: str) -> tuple[str, float]:
+    text, sign, number = word.rpartition("=")
+    if not sign or not text:
+        raise argparse.ArgumentTypeError(f'{word!r} is not a text and a number; write "text=5".')
+    return text, float(number)
 
 
 def _flag(knob: Param) -> str:

@@ -55,6 +55,25 @@ def param(
     return field(default=default, metadata={"param": knob})
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A setting that is texts and no number, and its words. several: a list of them, else one text.
+
+    weighed: each text comes with a number.
+    """
+
+    label: str
+    help: str
+    several: bool = True
+    weighed: bool = False
+    name: str = ""
+
+
+def words(default: tuple[Any, ...] | str, *, label: str, help: str, weighed: bool = False) -> Any:
+    """Declare a dataclass field of texts together with its Words."""
+    return field(default=default, metadata={"words": Words(label, help, not isinstance(default, str), weighed)})
+
+
 class Params:
     """Base of the parameter dataclasses: range check, table, and a dictionary form that survives versions."""
 
@@ -72,6 +91,16 @@ class Params:
             dataclasses.replace(item.metadata["param"], name=item.name)
             for item in dataclasses.fields(cls)  # type: ignore[arg-type]
             if "param" in item.metadata
+        )
+
+    @classmethod
+    @functools.cache
+    def texts(cls) -> tuple[Words, ...]:
+        """Every setting that is texts, in the order of declaration, with its field's name filled in."""
+        return tuple(
+            dataclasses.replace(item.metadata["words"], name=item.name)
+            for item in dataclasses.fields(cls)  # type: ignore[arg-type]
+            if "words" in item.metadata
         )
 
     @classmethod
@@ -121,6 +150,22 @@ def _checked(knob: Param, value: Any) -> Any:
     return value if isinstance(knob.default, int) else float(value)
 
 
+def _biases(value: Any) -> tuple[tuple[str, float], ...]:
+    """Pairs of a text and a number, as tuples whatever JSON made of them."""
+    pairs = value if isinstance(value, list | tuple) else [value]
+    for pair in pairs:
+        if not (
+            isinstance(pair, list | tuple)
+            and len(pair) == 2
+            and isinstance(pair[0], str)
+            and pair[0]
+            and isinstance(pair[1], int | float)
+            and abs(pair[1]) <= 100
+        ):
+            raise InvalidValue(f"logit_bias has {pair!r}, which is no text and a number.", "Numbers: -100 to 100.")
+    return tuple((text, float(number)) for text, number in pairs)
+
+
 STEPS = (
     "penalties", "stay_in_prompt", "dry", "no_repeat_ngram", "top_n_sigma", "top_k", "typical_p", "tail_free", "top_a",
     "epsilon_cutoff", "eta_cutoff", "top_p", "min_p", "xtc", "smoothing", "temperature",
@@ -132,6 +177,9 @@ TRANSFORMERS_ORDER = (
     "stay_in_prompt", "penalties", "dry", "no_repeat_ngram", "smoothing", "temperature", "top_n_sigma", "top_k",
     "top_p", "min_p", "typical_p", "tail_free", "top_a", "epsilon_cutoff", "eta_cutoff", "xtc",
 )  # fmt: skip
+
+FIRST = ("ends", "bans", "logit_bias")
+"""The steps that always come first, in this order: what the text has to be goes before what is likely."""
 
 CUTOFFS = (
     "top_n_sigma", "top_k", "typical_p", "tail_free", "top_a", "epsilon_cutoff", "eta_cutoff", "top_p", "min_p",
@@ -448,6 +496,23 @@ class SamplingParams(Params):
         group="Steering",
         help="How long the adaptive target remembers what was drawn.",
     )
+    min_new_tokens: int = param(
+        0,
+        0,
+        4096,
+        1,
+        off=0,
+        label="Shortest answer",
+        group="Length",
+        help="The answer cannot end before it has this many tokens.",
+    )
+    end_token: str = param(
+        "allowed",
+        choices=("allowed", "never"),
+        label="End of the answer",
+        group="Length",
+        help="Never: the model cannot end the answer itself, so it goes on to the longest answer or a stop string.",
+    )
     max_new_tokens: int = param(
         512,
         1,
@@ -494,18 +559,43 @@ class SamplingParams(Params):
         group="Other",
         help="The same seed, prompt and settings give the same answer. -1 takes a new seed each time.",
     )
-    stop: tuple[str, ...] = ()
-    dry_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    stop: tuple[str, ...] = words(
+        (),
+        label="Stop strings",
+        help="The answer ends where one of these appears; it is not part of the answer.",
+    )
+    dry_breakers: tuple[str, ...] = words(
+        ("\n", ":", '"', "*"),
+        label="DRY breakers",
+        help="DRY does not look across these, so that lists and names are not taken for repetitions.",
+    )
+    banned_words: tuple[str, ...] = words(
+        (),
+        label="Banned words",
+        help="Their tokens never follow each other as in these words. #123 is the token with that id.",
+    )
+    banned_phrases: tuple[str, ...] = words(
+        (),
+        label="Banned phrases",
+        help="Where one of these appears the answer goes back to its start and takes another way.",
+    )
+    logit_bias: tuple[tuple[str, float], ...] = words(
+        (),
+        weighed=True,
+        label="Logit bias",
+        help="Adds a number from -100 to 100 to the logit of each token of a text. #123 is the token with that id.",
+    )
     order: tuple[str, ...] = STEPS
 
     def __post_init__(self) -> None:
         # A dataclass with slots is a new class, so the two-argument super() is needed here.
         Params.__post_init__(self)
-        for name in ("stop", "dry_breakers", "order"):
+        for name in ("stop", "dry_breakers", "banned_words", "banned_phrases", "order"):
             value = getattr(self, name)
             if not isinstance(value, list | tuple) or any(not isinstance(text, str) or not text for text in value):
                 raise InvalidValue(f"{name} is {value!r}, which is not a list of texts.", "Leave no text empty.")
             object.__setattr__(self, name, tuple(value))
+        object.__setattr__(self, "logit_bias", _biases(self.logit_bias))
         if sorted(self.order) != sorted(STEPS):
             raise InvalidValue(
                 f"order is {', '.join(map(str, self.order))}, which is not an order of {', '.join(STEPS)}.",
@@ -571,8 +661,8 @@ class LoadParams(Params):
         choices=("full", "8-bit"),
         label="Memory of a text",
         group="Load",
-        help="The format of what the model keeps of a text. 8-bit takes half of what 16 bits and a quarter of what fp32 "
-        "take, for long texts; it is slower, and not as exact.",
+        help="The format of what the model keeps of a text. 8-bit takes half of what 16 bits and a quarter of what fp32"
+        " take, for long texts; it is slower, and not as exact.",
     )
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from engine.decoding.contexts import Context
 from engine.decoding.recorder import Recorder, top_ids
 from engine.decoding.speculation import Ahead, Speculation
+from engine.decoding.wording import bias, words
 from engine.errors import Cancelled, ContextOverflow, InvalidValue
 from engine.messages import Drawing, Event, Generated, Progress, Started, Stats, Tokens
 from engine.models.base import Decoder
@@ -109,7 +110,8 @@ def generate(
     check_prompt(ids, model)
     reused = context.keep(ids)
     seed = settings.sampling.seed if settings.sampling.seed >= 0 else secrets.randbelow(2**31)
-    recorder = Recorder(tokenizer, ids, settings.sampling.stop)
+    recorder = Recorder(tokenizer, ids, settings.sampling.stop, settings.sampling.banned_phrases)
+    begin = len(ids)
     ahead = Ahead(context, speculation)
     begun = read_at = time.perf_counter()
     finish = "length"
@@ -123,13 +125,31 @@ def generate(
         times = deque([read_at])
         shown = 0.0
         history = torch.tensor([ids], device=logits.device)
-        moment = _begin(seed, ids, prompt_ids, source, eos_ids, logits.device)
+        moments = [_begin(seed, ids, prompt_ids, source, eos_ids, logits.device)]
+        barred: dict[int, frozenset[int]] = {}  # by place in the answer, what began a banned phrase there
         while True:
             sampling = settings.sampling
-            moment = replace(moment, breakers=breakers(tokenizer, sampling.dry_breakers))
+            moment = replace(
+                moments[-1],
+                breakers=breakers(tokenizer, sampling.dry_breakers),
+                words=words(tokenizer, sampling.banned_words),
+                bias=bias(tokenizer, sampling.logit_bias),
+                barred=barred.get(recorder.count, frozenset()),
+            )
             must = forced[recorder.count] if recorder.count < len(forced) else None
             token, moment = _draw_and_record(logits, history, sampling, settings.capture, moment, recorder, must)
+            moments.append(moment)
             ids.append(token)
+            if recorder.banned is not None:
+                place = recorder.banned
+                if _bar(barred, place, ids[begin + place]):
+                    recorder.rewind(place)
+                    del ids[begin + place :], moments[place + 1 :]
+                    ahead.settle(len(ids) - 1)
+                    history = history[:, : len(ids)]
+                    logits = yield from read(run, context, ids[context.keep(ids) :], check)
+                    continue
+                recorder.accept()
             text, records = recorder.release()
             if text or records:
                 yield Tokens(run, text, records)
@@ -214,6 +234,17 @@ def _begin(
     """The moment of an answer's first token. What an encoder read counts as the prompt where there is one."""
     read = None if source is None else torch.tensor(list(source), device=device)
     return Moment(seed, len(ids), len(prompt_ids), len(ids) - len(prompt_ids), ends=eos_ids, source=read)
+
+
+def _bar(barred: dict[int, frozenset[int]], place: int, id: int) -> bool:
+    """Bar an id from a place and forget what was barred behind it; False where it was barred and came all the same."""
+    known = barred.get(place, frozenset())
+    if id in known:
+        return False
+    for behind in [other for other in barred if other > place]:
+        del barred[behind]
+    barred[place] = known | {id}
+    return True
 
 
 @torch.inference_mode()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,14 +25,21 @@ class Recorder:
     """Collects the tokens of one answer.
 
     context_ids: what stands before the answer, for the detokeniser's first space. stops: the stop strings.
+    phrases: those that must not appear, whatever their case. banned: where one has, the index of its first token.
     """
 
-    def __init__(self, tokenizer: Tokenizer, context_ids: Sequence[int], stops: Sequence[str]) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, context_ids: Sequence[int], stops: Sequence[str], phrases: Sequence[str] = ()
+    ) -> None:
         self.ids: list[int] = []
+        self.banned: int | None = None
         self.text = ""
         self.stopped = False
         self._tokenizer = tokenizer
+        self._context = tuple(context_ids)
         self._detokenizer = Detokenizer(tokenizer, context_ids)
+        self._phrases = tuple(phrases)
+        self._allowed = 0  # phrases that begin before this character stay
         self._stops = tuple(stops)
         self._held: deque[TokenRecord] = deque()
         self._released = 0  # characters of self.text already handed out
@@ -47,7 +55,24 @@ class Recorder:
         text = self._detokenizer.push(token)
         self._held.append(_record(token, position, text, logits, candidates, result, self._tokenizer))
         self.text += text
-        self._look_for_stop(len(text))
+        self.banned = self._find_phrase(len(text))
+        if self.banned is None:
+            self._look_for_stop(len(text))
+
+    def rewind(self, count: int) -> None:
+        """Take back all but the first count tokens, none of which was handed out."""
+        while len(self.ids) > count:
+            self.ids.pop()
+            record = self._held.pop()
+            self.text = self.text[: len(self.text) - len(record.text)]
+        self._detokenizer = Detokenizer(self._tokenizer, (*self._context, *self.ids))
+        self.banned = None
+
+    def accept(self) -> None:
+        """Let the banned phrase stand that is there."""
+        self._allowed = len(self.text)
+        self.banned = None
+        self._look_for_stop(len(self.text) - self._released)
 
     def release(self) -> tuple[str, tuple[TokenRecord, ...]]:
         """The text and the records that are certain by now. A record leaves whole, so the text stays at its edge."""
@@ -81,6 +106,24 @@ class Recorder:
     def _silent(self) -> frozenset[int]:
         return self._tokenizer.special_ids
 
+    def _find_phrase(self, new: int) -> int | None:
+        """The index of the token that the first banned phrase begins in, which ends in the last `new` characters."""
+        found: list[int] = []
+        for phrase in self._phrases:
+            start = max(self._allowed, len(self.text) - new - len(phrase) + 1)
+            here = re.search(re.escape(phrase), self.text[start:], re.IGNORECASE)
+            if here:
+                found.append(start + here.start())
+        if not found:
+            return None
+        end, count = self._released, len(self.ids) - len(self._held)
+        for record in self._held:
+            end += len(record.text)
+            if end > min(found):
+                break
+            count += 1
+        return count
+
     def _look_for_stop(self, new: int) -> None:
         for stop in self._stops:
             at = self.text.find(stop, max(0, len(self.text) - new - len(stop) + 1))
@@ -103,13 +146,18 @@ class Recorder:
         self.text = self.text[:at]
 
     def _withheld(self) -> int:
-        """How many last characters might begin a stop string."""
+        """How many last characters might begin a stop string or a banned phrase."""
         longest = 0
         if self.stopped:
             return 0
         for stop in self._stops:
             for size in range(min(len(stop) - 1, len(self.text)), longest, -1):
                 if self.text.endswith(stop[:size]):
+                    longest = size
+                    break
+        for phrase in self._phrases:
+            for size in range(min(len(phrase) - 1, len(self.text) - self._allowed), longest, -1):
+                if re.fullmatch(re.escape(phrase[:size]), self.text[-size:], re.IGNORECASE):
                     longest = size
                     break
         return longest

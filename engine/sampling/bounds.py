@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.params import SamplingParams
-from engine.sampling.plan import LAST
+from engine.params import FIRST, SamplingParams
+from engine.sampling.plan import KNOBS, LAST
 from engine.sampling.repetition import longest_match
 from engine.sampling.stored import NOTHING, Ids, Mask, Reals, Singles, Stored, lse
 
@@ -172,6 +172,24 @@ class Bounds:
             tail = self.high > -np.inf
             self.high = np.where(tail, np.logaddexp(self.high, few + raised), -np.inf)
             self.top = np.where(tail, np.maximum(self.top, raised), self.top)
+
+    # --- steps that follow from texts and files, which are not here: as they were when it was written --------------
+
+    def _logit_bias(self) -> None:
+        self.uncertain[:] = True
+
+    def _ends(self) -> None:
+        self._as_written("ends")
+
+    def _bans(self) -> None:
+        self._as_written("bans")
+
+    def _as_written(self, step: str) -> None:
+        before = self.source.written_with
+        same = before is not None and all(getattr(before, knob) == getattr(self.params, knob) for knob in KNOBS[step])
+        self.uncertain |= np.array([not same or step not in ran for ran in self.source.ran[self.rows]], bool)
+        self.low = np.full_like(self.low, -np.inf)
+        self._cut(self._stored(self.source.removed) == FIRST.index(step))
 
     # --- steps that bend ----------------------------------------------------------------------------------------------
 

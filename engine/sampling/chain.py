@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.params import SamplingParams
-from engine.sampling import cutoffs
+from engine.params import FIRST, SamplingParams
+from engine.sampling import bans, cutoffs
 from engine.sampling.choosers import among, draw, probabilities, unusable
 from engine.sampling.cutoffs import survivors
 from engine.sampling.moment import START, Moment
@@ -40,6 +40,9 @@ __all__ = [
 Step = Callable[[Tensor, Tensor, SamplingParams, Moment], Tensor]
 
 STEPS: dict[str, Step] = {
+    "ends": bans.ends,
+    "bans": bans.bans,
+    "logit_bias": bans.logit_bias,
     "penalties": penalties,
     "stay_in_prompt": stay,
     "dry": dry,
@@ -59,7 +62,7 @@ STEPS: dict[str, Step] = {
     "mirostat": mirostat,
     "adaptive_p": adaptive_p,
 }
-WHOLE = frozenset({"penalties", "stay_in_prompt", "dry", "no_repeat_ngram", "mirostat"})
+WHOLE = frozenset({*FIRST, "penalties", "stay_in_prompt", "dry", "no_repeat_ngram", "mirostat"})
 """Steps that speak of ids or of the whole vocabulary, and so need every column in its place."""
 
 

@@ -21,6 +21,8 @@ class Moment:
     written: tokens of the answer so far. breakers: ids that DRY does not look across. ends: the ids that end an
     answer. source: ids of an encoder's text, int64 [S], or None. surprise_limit: Mirostat's mu in bits, None until its
     first token. favoured: adaptive-p's decayed sum of the probabilities of what was drawn, and of their weights.
+    words: the ids of the banned words. barred: ids that must not come here. bias: ids and what is added to their
+    logits.
     """
 
     seed: int = 0
@@ -32,6 +34,9 @@ class Moment:
     source: Tensor | None = None
     surprise_limit: float | None = None
     favoured: tuple[float, float] | None = None
+    words: tuple[tuple[int, ...], ...] = ()
+    barred: frozenset[int] = frozenset()
+    bias: tuple[tuple[int, float], ...] = ()
 
     def mu(self, params: SamplingParams) -> float:
         """Mirostat's limit on surprise, in bits; it begins at twice the target."""

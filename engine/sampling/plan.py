@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 
-from engine.params import SamplingParams
+from engine.params import FIRST, SamplingParams
 
 LAST = ("mirostat", "adaptive_p")
 """Steps with a memory of what was drawn; they choose, so they always come last."""
 
 KNOBS = {
+    "ends": ("min_new_tokens", "end_token"),
+    "bans": ("banned_words", "banned_phrases"),
     "penalties": ("repetition_penalty", "frequency_penalty", "presence_penalty"),
     "dry": ("dry_multiplier",),
     "xtc": ("xtc_probability",),
@@ -24,11 +26,13 @@ def active(params: SamplingParams) -> tuple[str, ...]:
     resting = params.resting
     return tuple(
         step
-        for step in (*params.order, *LAST)
+        for step in (*FIRST, *params.order, *LAST)
         if any(getattr(params, name) != off[name] and name not in resting for name in KNOBS.get(step, (step,)))
     )
 
 
 @functools.cache
 def _off() -> dict[str, object]:
-    return {"mirostat": "off", **{knob.name: knob.off for knob in SamplingParams.table() if knob.off is not None}}
+    neutral = SamplingParams.neutral()
+    names = [knob.name for knob in SamplingParams.table()] + [words.name for words in SamplingParams.texts()]
+    return {name: getattr(neutral, name) for name in names}

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.messages import TokenRecord
+from engine.params import FIRST, SamplingParams
 from engine.sampling.noise import gumbel, uniform
 from engine.sampling.repetition import repeats
 
@@ -29,7 +30,7 @@ class Stored:
 
     history: the ids before the answer's first record and its own, so that penalties see what they saw. seed: the
     answer's. vocabulary: how many ids the model has. prompt: how many of history's first ids are the prompt's.
-    breakers: the ids that DRY does not look across.
+    breakers: the ids that DRY does not look across. written_with: the settings that wrote it, where they are known.
     """
 
     def __init__(
@@ -40,14 +41,20 @@ class Stored:
         vocabulary: int,
         prompt: int,
         breakers: frozenset[int] = frozenset(),
+        written_with: SamplingParams | None = None,
     ) -> None:
         widest = max((len(r.candidate_ids) for r in records), default=0)
         rows = len(records)
         self.ids = np.full((rows, widest), -1, np.int64)
+        self.written_with = written_with
+        self.ran = [frozenset(record.steps) for record in records]
+        self.removed = np.full((rows, widest), -1, np.int8)  # which of FIRST removed it when it was written
         self.raw = np.full((rows, widest), NOTHING)
         for row, record in enumerate(records):
             n = len(record.candidate_ids)
             self.ids[row, :n], self.raw[row, :n] = record.candidate_ids, record.logits
+            codes = [FIRST.index(step) if step in FIRST else -1 for step in record.steps]
+            self.removed[row, :n] = np.array([*codes, -1], np.int8)[record.cut[:n]]
         self.written = np.array([r.id for r in records], np.int64)
         self.positions = [r.position for r in records]
         self.seed, self.vocabulary, self.prompt = seed, vocabulary, prompt

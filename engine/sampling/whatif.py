@@ -50,8 +50,9 @@ class WhatIf:
         vocabulary: int,
         prompt: int,
         breakers: frozenset[int] = frozenset(),
+        written_with: SamplingParams | None = None,
     ) -> None:
-        self.stored = Stored(records, history, seed, vocabulary, prompt, breakers)
+        self.stored = Stored(records, history, seed, vocabulary, prompt, breakers, written_with)
 
     def derive(self, params: SamplingParams) -> Derived:
         """Every token under these settings, each after the text that was really written before it."""

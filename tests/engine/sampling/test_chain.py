@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from engine.errors import EngineError
-from engine.params import STEPS, TRANSFORMERS_ORDER, SamplingParams
+from engine.params import FIRST, STEPS, TRANSFORMERS_ORDER, SamplingParams
 from engine.sampling import chain
 from engine.sampling.chain import Moment, active, apply, draw, probabilities, trace
 
@@ -58,7 +58,7 @@ def random_logits(seed: int, size: int = 3000, spread: float = 3.0) -> Tensor:
 
 
 def test_every_step_has_its_function() -> None:
-    assert tuple(chain.STEPS) == (*STEPS, *chain.LAST)
+    assert tuple(chain.STEPS) == (*FIRST, *STEPS, *chain.LAST)
     assert sorted(TRANSFORMERS_ORDER) == sorted(STEPS)
 
 

@@ -188,3 +188,25 @@ def test_an_answer_without_tokens_or_candidates_is_no_error(answer: Answer) -> N
 def test_it_is_imported_without_torch() -> None:
     code = "import sys, engine.sampling.whatif; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_texts_and_files_barred_stays_barred_while_they_are_the_same(answer: Answer) -> None:
+    params = SamplingParams(banned_words=("x",), end_token="never")
+    worst = [[id for id in row[:3].tolist() if id >= 0] for row in answer.what_if.stored.ids[:50]]
+    records = []
+    for row, record in enumerate(answer.records[:50]):
+        ids = torch.from_numpy(answer.what_if.stored.ids[row])
+        moment = Moment(SEED, PROMPT + row, PROMPT, words=tuple((id,) for id in worst[row]))
+        result = trace(answer.logits[row], torch.tensor(answer.history[: PROMPT + row]), params, ids, moment)
+        cut = result.cut.numpy()[: len(record.cut)]
+        records.append(dataclasses.replace(record, cut=cut, steps=result.steps, id=int(result.ids[0])))
+    sets = answer.history, SEED, answer.logits.shape[1], PROMPT, frozenset[int]()
+    same = WhatIf(records, *sets, params).derive(params)
+    assert same.uncertain.mean() < 0.1
+    for row, (chosen, uncertain) in enumerate(zip(same.chosen, same.uncertain)):
+        moment = Moment(SEED, PROMPT + row, PROMPT, words=tuple((id,) for id in worst[row]))
+        final = apply(answer.logits[row][None], torch.tensor([answer.history[: PROMPT + row]]), params, moment)
+        assert uncertain or chosen == draw(final[0], SEED, PROMPT + row)
+    assert WhatIf(records, *sets, params).derive(params.replace(banned_words=("y",))).uncertain.all()
+    assert WhatIf(records, *sets).derive(params).uncertain.all()
+    assert WhatIf(answer.records[:50], *sets, params).derive(params.replace(logit_bias=(("x", 1.0),))).uncertain.all()
