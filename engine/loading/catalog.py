@@ -6,27 +6,37 @@ asked of the family itself. A model that cannot be run still gets a card, which 
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
 from engine.gguf_parts import first, wholes
 from engine.lanes import Job
+from engine.loading import memory
 from engine.loading.checkpoint import checkpoint
 from engine.loading.files import described
-from engine.messages import Cards, Command, CountKept, Inspect, Kept, ModelCard, Progress, Run, Scan
+from engine.loading.forecast import forecast, sizes_of, weights_of
+from engine.messages import (
+    Cards,
+    Command,
+    CountKept,
+    ForecastMemory,
+    Forecasts,
+    Inspect,
+    Kept,
+    ModelCard,
+    Progress,
+    Run,
+    Scan,
+)
 from engine.models import family
 from engine.models.reader import Reader
 
-if TYPE_CHECKING:
-    from engine.loading.gguf import GGUFWeights
-    from engine.loading.safetensors import Weights
-    from engine.models.base import LanguageModel
-
 BUNDLED = (Path(__file__).parents[2] / "assets" / "models").resolve()
+SIZED_AS = {"nf4": "int4"}
+"""Precisions that are told in the figures of another, which takes a little more."""
+
 DEPTH = 3
 """Folders below the one that was named; three reach into a Hugging Face cache."""
 
@@ -46,6 +56,7 @@ def inspect(path: str) -> ModelCard:
     precision = ""
     weights = None
     in_memory: tuple[tuple[str, int], ...] = ()
+    sizes = None
     # Each part is read as far as it goes: a card of a model that cannot be run is as full as it can be.
     try:
         weights = found.weights()
@@ -68,7 +79,8 @@ def inspect(path: str) -> ModelCard:
         outline = module.Model.outline(config)
         note = " ".join(filter(None, (note, outline.note)))
         if weights is not None:
-            parameters, in_memory = _needed(weights, outline)
+            parameters, in_memory = weights_of(weights, outline)
+            sizes = sizes_of(weights, outline)
     except EngineError as error:
         reason, hint = error.message, error.hint
     return ModelCard(
@@ -89,21 +101,8 @@ def inspect(path: str) -> ModelCard:
         chat_format=chat_format,
         bundled=BUNDLED in found.path.resolve().parents,
         note=note,
+        sizes=sizes,
     )
-
-
-def _needed(weights: Weights | GGUFWeights, model: LanguageModel) -> tuple[int, tuple[tuple[str, int], ...]]:
-    """How many parameters the file holds, without the masks that older ones have beside them; their bytes in memory."""
-    from engine.quantize import DTYPES  # with torch, which the family has imported by now
-
-    count = exact = 0
-    for entry in weights.entries.values():
-        name = model.rename(entry.name)
-        if name is not None:
-            count += math.prod(entry.shape)
-            exact += math.prod(entry.shape) if name.endswith(model.exact) else 0
-    wide = {"fp16": 2 * exact}
-    return count, tuple((name, count * dtype.itemsize + wide.get(name, 0)) for name, dtype in DTYPES.items())
 
 
 def scan(folders: tuple[str, ...]) -> Iterator[ModelCard]:
@@ -161,6 +160,8 @@ class FilesJobs:
             return _scan_job(command, run)
         if isinstance(command, CountKept):
             return _kept_job(command, run)
+        if isinstance(command, ForecastMemory):
+            return _forecast_job(command, run)
         assert isinstance(command, Inspect)
         return _inspect_job(command, run)
 
@@ -192,4 +193,24 @@ def _kept_job(command: CountKept, run: Run) -> Job:
     from engine.quantize import cache  # with torch
 
     yield Kept(run.id, *(cache.clear() if command.clear else cache.count()))
+    return None
+
+
+def _forecast_job(command: ForecastMemory, run: Run) -> Job:
+    import torch  # which the families that the cards are of have imported by now
+
+    from engine.loading.precision import choose
+
+    device = "cuda" if command.params.device != "cpu" and torch.cuda.is_available() else "cpu"
+    free = memory.available(device)
+    free = None if free is None else free + command.in_use
+    found = []
+    for card in command.cards:
+        if card.supported:
+            try:
+                chosen = choose(command.params.precision, card, device).name
+            except EngineError:
+                continue  # loading will say what is wrong
+            found.append(forecast(card, SIZED_AS.get(chosen, chosen), free, command.params.cache == "8-bit"))
+    yield Forecasts(run.id, tuple(each for each in found if each is not None))
     return None

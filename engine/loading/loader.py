@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from engine.errors import BadModelFiles, EngineError
-from engine.loading import threads
+from engine.loading import memory, threads
 from engine.loading.checkpoint import Checkpoint, checkpoint
 from engine.loading.files import DOWNLOAD_AGAIN
 from engine.loading.fusing import fuse
@@ -96,7 +96,8 @@ def load(
     plan = schemes(model, precision.name, vocabularies, device) if precision.name in BITS else {}
     plain = beside(precision.name, device)
     placing = Placing(model, weights, names, precision.name, plain, device, plan, cancelled)
-    yield from placing.run()
+    with memory.returning():
+        yield from placing.run()
     for name, other in model.optional.items():
         if name in names.values():
             continue

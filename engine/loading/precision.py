@@ -8,13 +8,12 @@ nothing by them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 from engine.errors import EngineError
 from engine.loading import memory
-from engine.loading.gguf import GGUFWeights
-from engine.loading.safetensors import Weights
 from engine.quantize import DTYPES
 
 SMALL = 64 * 2**20
@@ -29,6 +28,15 @@ MARGIN = 1.1
 """Memory for a model over that of its weights."""
 
 
+class Numbers(Protocol):
+    """What is asked of a checkpoint's weights, or of the card of a model."""
+
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def precision(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Precision:
     """name: one of LoadParams' or, of a quantised file, int8, which leaves fewer bits as they are; why: in a clause."""
@@ -37,7 +45,7 @@ class Precision:
     why: str
 
 
-def choose(wanted: str, weights: Weights | GGUFWeights, device: str) -> Precision:
+def choose(wanted: str, weights: Numbers, device: str) -> Precision:
     """What the weights are held in on that device, for a wanted precision."""
     if wanted == "nf4" and device == "cpu":
         raise EngineError("NF4 runs on a GPU only.", "Choose int4: it is as small, and made for this processor.")
@@ -59,7 +67,7 @@ def choose(wanted: str, weights: Weights | GGUFWeights, device: str) -> Precisio
     return Precision(own, "the file's own; 32 bits do not fit into the free memory")
 
 
-def _fits(name: str, weights: Weights | GGUFWeights) -> bool:
+def _fits(name: str, weights: Numbers) -> bool:
     free = memory.available()
     return free is None or weights.parameters * BYTES[name] * MARGIN < free
 

@@ -1,0 +1,148 @@
+"""What a model will take in memory, before it is loaded: weights, what is kept of a text, capture and scratch.
+
+Only arithmetic on what a file's header and a config say. What a buffer's room is, and what reading takes beside the
+weights, was measured on models of several shapes; the tests hold it to what a process really takes.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from typing import TYPE_CHECKING
+
+from engine.messages import Forecast, ModelCard, Sizes
+
+if TYPE_CHECKING:
+    from engine.loading.gguf import GGUFWeights
+    from engine.loading.safetensors import Weights
+    from engine.models.base import LanguageModel
+
+ORDER = ("fp32", "bf16", "int8", "int4")
+"""Precisions from the most bits to the fewest: what is offered in another's place is the first that fits."""
+
+GROUPED = {"int8": 8, "int4": 4}
+
+BYTES = {"bf16": 2, "fp16": 2}
+"""Of a number that a model computes with; 4 in all other precisions."""
+
+USUAL, LEAST = 4096, 512
+"""Tokens of a text that are counted on, where the model can read so many, and those without which it is of no use."""
+
+ROOMY = 0.8
+"""Share of the free memory from which it is tight: the rest is other programs'."""
+
+CHUNK = 512
+"""Rows read in one pass (engine/decoding/loop.py)."""
+
+FIRST, SPARE = 256, 512
+"""As engine/decoding/cache.py has them."""
+
+WITH_ZEROS = ("Q4_1", "Q4_K")
+"""GGUF's formats of 4 bits that have a zero for each group beside the scale."""
+
+
+def weights_of(weights: Weights | GGUFWeights, model: LanguageModel) -> tuple[int, tuple[tuple[str, int], ...]]:
+    """How many parameters the file holds that the model has; (precision, bytes that they take), for each.
+
+    The model may be an outline. Tables of positions, which are not put in groups, are counted as if they were.
+    """
+    from engine.quantize.blocks import BITS as BLOCKS  # with torch, which the family has imported by now
+    from engine.quantize.scheme import FEWEST, GROUP_OF_4, group_of_8
+
+    count, sizes = 0, dict.fromkeys(("fp32", "bf16", "fp16", *GROUPED), 0)
+    tables = {model.config.vocabulary, getattr(model.config, "source_vocabulary", 0)}
+    for entry in weights.entries.values():
+        name = model.rename(entry.name)
+        if name is None:
+            continue
+        numbers = math.prod(entry.shape)
+        count += numbers
+        sizes["fp32"] += 4 * numbers
+        sizes["bf16"] += 2 * numbers
+        sizes["fp16"] += 4 * numbers if name.endswith(model.exact) else 2 * numbers
+        for precision, bits in GROUPED.items():
+            if len(entry.shape) != 2 or entry.shape[0] < FEWEST:
+                sizes[precision] += 4 * numbers
+                continue
+            rows, columns = entry.shape
+            bits = 8 if rows in tables else bits
+            group, zeros = (GROUP_OF_4, True) if bits == 4 else (group_of_8(columns), False)
+            if BLOCKS.get(entry.precision, 9) <= bits:
+                bits, group, zeros = BLOCKS[entry.precision], 32, entry.precision in WITH_ZEROS
+            sizes[precision] += -(-rows // 16) * 16 * -(-columns // group) * (group * bits // 8 + (4 if zeros else 2))
+    return count, tuple(sizes.items())
+
+
+def sizes_of(weights: Weights | GGUFWeights, model: LanguageModel) -> Sizes:
+    """What the rest depends on; the model may be an outline."""
+    config = model.config
+    shapes = [entry.shape for entry in weights.entries.values()]
+    tables = {config.vocabulary, getattr(config, "source_vocabulary", 0), config.context}
+    seen = getattr(model, "window", lambda layer: None)
+    return Sizes(
+        layers=config.layers,
+        heads=config.heads,
+        kv_heads=config.kv_heads,
+        head_dim=config.head_dim,
+        width=config.width,
+        widest=max((side for shape in shapes for side in shape[-2:] if side not in tables), default=config.width),
+        largest=max(map(math.prod, shapes), default=0),
+        windows=() if model.kind == "encoder" else tuple(seen(layer) for layer in range(config.layers)),
+    )
+
+
+def cache_bytes(sizes: Sizes, precision: str, tokens: int, context: int, eight_bit: bool = False) -> int:
+    """Of what is kept of a text so long, room to grow included; context: the longest that the model can read."""
+    number = BYTES.get(precision, 4)
+    row = sizes.head_dim + 2 if eight_bit else sizes.head_dim * number
+    rooms = [_room(tokens, context, window) for window in sizes.windows]
+    unpacked = min(tokens, max(rooms, default=0)) * 5 // 4 * sizes.head_dim * number if eight_bit else 0
+    return 2 * sizes.kv_heads * (sum(rooms) * row + unpacked)
+
+
+def _room(tokens: int, context: int, window: int | None) -> int:
+    """Positions that a layer has room for."""
+    most = context if window is None else min(context, window - 1 + 2 * SPARE)
+    needed = min(tokens, most)
+    return min(most, max(FIRST, 1 << (needed - 1).bit_length()))
+
+
+def capture_bytes(sizes: Sizes, tokens: int) -> int:
+    """While a text so long is read and one layer's attention is looked at: its scores, and two copies on their way."""
+    return 3 * 4 * sizes.heads * min(CHUNK, tokens) * tokens
+
+
+def scratch_bytes(sizes: Sizes, precision: str, tokens: int) -> int:
+    """While a text so long is read, or a model loaded: what the two take never lies in memory together."""
+    reading = min(CHUNK, tokens) * (6 * sizes.widest + 16 * sizes.width) * BYTES.get(precision, 4)
+    return max(reading, loading_bytes(sizes, precision))
+
+
+def loading_bytes(sizes: Sizes, precision: str) -> int:
+    """While the largest matrix is put in groups."""
+    return 4 * sizes.largest if precision.startswith("int") else 0
+
+
+def forecast(card: ModelCard, precision: str, free: int | None, eight_bit: bool = False) -> Forecast | None:
+    """What the model of the card would take in that precision; None where the card does not know enough.
+
+    free: bytes that can be taken. eight_bit: whether what is kept of a text has 8 bits.
+    """
+    held, sizes = dict(card.bytes_in_memory), card.sizes
+    if precision not in held or sizes is None or not card.context:
+        return None
+
+    def parts(tokens: int, form: str = precision) -> tuple[int, int, int, int]:
+        cache = cache_bytes(sizes, form, tokens, card.context, eight_bit)
+        return held[form], cache, capture_bytes(sizes, tokens), scratch_bytes(sizes, form, tokens)
+
+    usual, least = min(card.context, USUAL), min(card.context, LEAST)
+    needed = sum(parts(usual))
+    verdict, longest, instead = "", card.context, ""
+    if free is not None:
+        longest = bisect.bisect_right(range(1, card.context + 1), free, key=lambda tokens: sum(parts(tokens)))
+        verdict = "too large" if longest < least else "tight" if needed > ROOMY * free else "fits"
+        if verdict == "too large":
+            smaller = ORDER[ORDER.index(precision) + 1 :] if precision in ORDER else ORDER[2:]
+            instead = next((form for form in smaller if sum(parts(least, form)) <= free), "")
+    return Forecast(card.path, precision, *parts(usual), usual, free, verdict, longest, instead)
