@@ -68,6 +68,7 @@ SUBCOMMANDS = (
     "inspect",
     "attend",
     "lens",
+    "quantize",
     "cache",
     "bench",
 )
@@ -310,6 +311,28 @@ def inspect(arguments: argparse.Namespace) -> int:
             why = f" ({each['why']})" if each["why"] else ""
             count = f"{each['matrices']:,} {'matrix' if each['matrices'] == 1 else 'matrices'}"
             print(f"{'':16} {each['form']}: {count}, {each['nbytes']:,} bytes{why}")
+    return 0
+
+
+def quantize(arguments: argparse.Namespace) -> int:
+    """Choose a model's 4-bit scales by a text; they are kept, and taken whenever it is loaded in int4."""
+    from engine.loading.calibration import calibrated
+
+    phases = calibrated(arguments.model, _text(arguments), LoadParams(precision="int4"))
+    try:
+        while True:
+            phase, done, total = next(phases)
+            if sys.stderr.isatty():
+                print(f"\r{phase} {100 * done // max(1, total)} %\x1b[K", end="", file=sys.stderr, flush=True)
+    except StopIteration as end:
+        held = end.value.held
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    if arguments.json:
+        _print_json(matrices=[dataclasses.asdict(each) for each in held])
+    else:
+        for each in held:
+            print(f"{each.form}: {each.matrices:,} matrices, {each.nbytes:,} bytes, off by {each.error:.2%}")
     return 0
 
 
@@ -587,6 +610,11 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add(inspect, "What a model folder holds, without loading it.")
     sub.add_argument("--precision", metavar="NAME", help="also what each matrix would be held in, and why")
+
+    sub = add(quantize, "Choose a model's 4-bit scales by a text, for all later loads in int4.")
+    source = sub.add_mutually_exclusive_group(required=True)
+    source.add_argument("--text", metavar="TEXT")
+    source.add_argument("--file", metavar="FILE")
 
     sub = commands.add_parser("cache", help=KEPT, description=KEPT)
     sub.set_defaults(function=cache)

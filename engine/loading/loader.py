@@ -6,11 +6,12 @@ until names and shapes agree with what the config builds; that is checked before
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from engine.errors import BadModelFiles, EngineError
 from engine.loading import memory, threads
@@ -69,9 +70,14 @@ class LoadedModel:
 
 
 def load(
-    path: str, params: LoadParams, cancelled: Callable[[], bool] = lambda: False
+    path: str,
+    params: LoadParams,
+    cancelled: Callable[[], bool] = lambda: False,
+    importance: Mapping[str, Tensor] | None = None,
 ) -> Generator[tuple[str, int, int], None, LoadedModel]:
     """Load a model; yields (phase, bytes done, bytes in all) a tensor, returns the model.
+
+    importance: how much each input of a matrix counts where scales are chosen, as in engine/loading/calibration.py.
 
     Raises BadModelFiles or UnsupportedModel before any weight is read where that can be known, Cancelled once
     `cancelled` says so. What was read until then is freed with the generator.
@@ -95,7 +101,7 @@ def load(
     vocabularies = {config.vocabulary, getattr(config, "source_vocabulary", config.vocabulary)}
     plan = schemes(model, precision.name, vocabularies, device) if precision.name in BITS else {}
     plain = beside(precision.name, device)
-    placing = Placing(model, weights, names, precision.name, plain, device, plan, cancelled)
+    placing = Placing(model, weights, names, precision.name, plain, device, plan, cancelled, importance)
     with memory.returning():
         yield from placing.run()
     for name, other in model.optional.items():

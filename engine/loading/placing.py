@@ -29,7 +29,8 @@ LOADING, MAKING, CHECKING = "Loading weights", "Quantising", "Reading the file o
 @dataclass(slots=True)
 class Placing:
     """Where the tensors of a file go. names: tensor -> parameter; plan: the matrices that are quantised for the
-    precision; beside: what all others are held in.
+    precision; beside: what all others are held in; importance: how much each input of a matrix counts, where that is
+    known: what was kept without is then made anew.
 
     errors: how far each matrix that was rounded is off, root mean square, relative to its own; 0 where the file's
     codes were kept. plain: matrices of the plan that float16 scales cannot hold.
@@ -43,6 +44,7 @@ class Placing:
     device: str
     plan: Mapping[str, Scheme]
     cancelled: Callable[[], bool]
+    importance: Mapping[str, torch.Tensor] | None = None
     errors: dict[str, float] = field(default_factory=dict)
     plain: set[str] = field(default_factory=set)
 
@@ -88,7 +90,7 @@ class Placing:
             else:
                 self._check()
                 yield CHECKING, *phase
-        found = cache.kept(path, plan)
+        found = cache.kept(path, plan) if self.importance is None else None
         if found is not None:
             yield from self._find(found, list(plan))
             if missing := {name: scheme for name, scheme in grouped.items() if name not in self.errors}:
@@ -141,7 +143,8 @@ class Placing:
         if self.device != "cpu":
             put_on_gpu(self.model, name, weight, self.precision, self.device)
             return True
-        made, error = quantised(weight, scheme.bits, scheme.group, self._check)
+        importance = None if self.importance is None else self.importance.get(name)
+        made, error = quantised(weight, scheme.bits, scheme.group, self._check, importance)
         if not fits(made.scale) or (made.zero is not None and not fits(made.zero)):
             self.plain.add(name)
             return False

@@ -29,14 +29,21 @@ TURNS = 2
 """How often codes and regression follow each other from the best beginning."""
 
 
-def quantised(weight: Tensor, bits: int, group: int, check: Callable[[], None] = lambda: None) -> tuple[Grouped, float]:
+def quantised(
+    weight: Tensor,
+    bits: int,
+    group: int,
+    check: Callable[[], None] = lambda: None,
+    importance: Tensor | None = None,
+) -> tuple[Grouped, float]:
     """A matrix [N, K] of any float dtype in groups, and how far it is off: root mean square, relative to its own.
 
-    On all processors; check is called between parts and may raise.
+    On all processors; check is called between parts and may raise. importance: as for to_4_bits.
     """
     whole, at, off, size = None, 0, 0.0, 0.0
+    step = max(1, PART // weight.shape[1])
     with ThreadPoolExecutor(torch.get_num_threads()) as workers:
-        parts = workers.map(lambda part: _measured(part, bits, group), weight.split(max(1, PART // weight.shape[1])))
+        parts = workers.map(lambda part: _measured(part, bits, group, importance), weight.split(step))
         try:
             for part, part_off, part_size in parts:
                 check()
@@ -51,10 +58,10 @@ def quantised(weight: Tensor, bits: int, group: int, check: Callable[[], None] =
     return whole, (off / size) ** 0.5 if size else 0.0
 
 
-def _measured(weight: Tensor, bits: int, group: int) -> tuple[Grouped, float, float]:
+def _measured(weight: Tensor, bits: int, group: int, importance: Tensor | None) -> tuple[Grouped, float, float]:
     """A part in groups, the sum of squares of what it is off by, and of its own."""
     weight = weight.float().contiguous()
-    grouped = to_4_bits(weight, group) if bits == 4 else to_8_bits(weight, group)
+    grouped = to_4_bits(weight, group, importance) if bits == 4 else to_8_bits(weight, group)
     return grouped, float((grouped.dense() - weight).square_().sum()), float(weight.square().sum())
 
 
