@@ -20,11 +20,12 @@ from engine.decoding.beams import write
 from engine.decoding.constraints import Rules
 from engine.decoding.contexts import Context, Contexts
 from engine.decoding.looking import look_into, look_into_encoder
-from engine.decoding.loop import Settings, check_prompt, checker, generate, read
+from engine.decoding.loop import Settings, breakers, check_prompt, checker, generate, read
 from engine.decoding.positions import position_maps
 from engine.decoding.scoring import score, score_target
 from engine.decoding.speculation import Speculation
 from engine.decoding.targets import Target, source_of
+from engine.decoding.wording import bias, words
 from engine.encoding import Pooling, attend, classify, embed, fill, nearest
 from engine.errors import EngineError, InvalidValue
 from engine.lanes import Job
@@ -118,7 +119,7 @@ class ModelJobs:
 
     def __init__(self) -> None:
         self._bench: Workbench | None = None
-        self._contexts = Contexts(memory.available)
+        self._contexts = Contexts(lambda: memory.available(self._bench.loaded.device if self._bench else "cpu"))
         self._settings: dict[int, Settings] = {}
         self._jobs: dict[type[Command], Callable[[Any, Run], Job]] = {
             Load: self._load,
@@ -405,6 +406,9 @@ class ModelJobs:
             self._bench.template.close()
         self._bench = None
         self._contexts.clear()
+        for cached in (breakers, words, bias):  # they hold tokenizers
+            cached.cache_clear()
+        memory.give_back()
 
 
 def _loading(command: Load | LoadDraft, run: Run) -> Generator[Event, None, LoadedModel]:
