@@ -76,7 +76,7 @@ class Placing:
     def run(self) -> Generator[Phase, None, None]:
         """Place every tensor; raises Cancelled once `cancelled` says so."""
         grouped = {name: self.plan[name] for name in self.names.values() if name in self.plan and self.plan[name].bits}
-        if not grouped or not self.weights.keepable or self.device != "cpu":
+        if not grouped or not self.weights.keepable or self.device != "cpu" or not cache.usable():
             yield from self._read(grouped, None)
             return
         plan = {name: (scheme, self._shape(name, scheme)) for name, scheme in grouped.items()}

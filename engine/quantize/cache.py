@@ -21,6 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from engine.errors import EngineError
 from engine.home import data_folder
 from engine.quantize.groups import Grouped
 from engine.quantize.scheme import Scheme
@@ -40,6 +41,15 @@ Plan = Mapping[str, tuple[Scheme, tuple[int, int]]]
 
 def folder() -> Path:
     return data_folder() / "quantised"
+
+
+def usable() -> bool:
+    """Whether there is a place to keep things at all: a model loads without one."""
+    try:
+        folder()
+    except EngineError:
+        return False
+    return True
 
 
 def count() -> tuple[int, int]:

@@ -127,6 +127,13 @@ def test_a_folder_that_cannot_be_written_only_keeps_nothing(folder: Path, home: 
     assert len(made) == 2 * count
 
 
+def test_without_a_folder_for_data_a_model_still_loads(folder: Path, tmp_path: Path, made: list[int]) -> None:
+    (tmp_path / "home").write_text("a file stands where the folder would")
+    first = logits(folder)
+    assert torch.equal(logits(folder), first)
+    assert len(made) > 20
+
+
 def test_what_was_not_used_for_longest_goes_first(
     tmp_path: Path, home: Path, made: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
