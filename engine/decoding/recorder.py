@@ -189,7 +189,7 @@ def _record(
         logits=logits[shown].cpu().numpy(),
         pieces=tuple(tokenizer.piece(i) for i in ids),
         after=result.probabilities(shown).cpu().numpy(),
-        cut=result.cut[order].cpu().numpy(),
+        cut=result.cut[order.cpu()].numpy(),
         steps=result.steps,
     )
 
