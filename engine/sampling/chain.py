@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -123,21 +124,22 @@ def trace(
     left, ids = row, None
     steps: list[str] = []
     kept: list[Tensor] = []
-    cut = torch.full(candidate_ids.shape, -1, dtype=torch.int8, device=logits.device)
+    asked = candidate_ids.cpu().numpy()
+    cut = np.full(asked.shape, -1, np.int8)
     entering: tuple[Tensor, Tensor] | None = None
     for name, left_now, ids_now in _walk(row, history.view(1, -1), params, moment):
         if name == "adaptive_p":
             entering = _alone(left, ids)
         left, ids = left_now, ids_now
         kept.append(survivors(left[0]) if ids is None else ids)
-        if candidate_ids.numel():
+        if asked.size and (len(kept) < 2 or len(kept[-1]) != len(kept[-2])):
             # They ascend, so each candidate is where it would be inserted or nowhere.
-            place = torch.searchsorted(kept[-1], candidate_ids).clamp_(max=kept[-1].numel() - 1)
-            stays = kept[-1][place] == candidate_ids
-            cut[~stays & (cut < 0)] = len(steps)
+            there = kept[-1].cpu().numpy()
+            place = np.minimum(np.searchsorted(there, asked), len(there) - 1)
+            cut[(there[place] != asked) & (cut < 0)] = len(steps)
         steps.append(name)
     final = _alone(left, ids)
-    return Trace(logits, *final, entering or final, tuple(steps), cut, tuple(kept))
+    return Trace(logits, *final, entering or final, tuple(steps), torch.from_numpy(cut), tuple(kept))
 
 
 def advance(moment: Moment, params: SamplingParams, result: Trace, token: int) -> Moment:
