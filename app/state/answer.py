@@ -14,6 +14,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from app.state.workspace import Workspace
 from engine import (
     Done,
+    Drawing,
     Event,
     Failed,
     Generate,
@@ -50,13 +51,15 @@ class Answer(QObject):
         message: StoredMessage,
         command: Generate,
         unsaved: Sequence[TokenRecord] = (),
+        drawings: Sequence[Drawing] = (),
     ) -> None:
-        """unsaved: records of the message so far that the store has not got."""
+        """unsaved: records of the message so far that the store has not got; drawings: what they were drawn with."""
         super().__init__()
         self._workspace = workspace
         self._before = message.text  # what a continued message already held
         self._texts = [message.text]
         self._unsaved = list(unsaved)  # handed to no save, or to one that failed
+        self._drawings = list(drawings)  # the same
         self._saving = 0  # saves not answered yet
         self._failing = self._over = False
         self._message = dataclasses.replace(message, status="writing", settings=command.sampling.to_dict())
@@ -82,21 +85,24 @@ class Answer(QObject):
     def save(self) -> None:
         """Hand the text so far and the records not yet stored to the store."""
         records = tuple(self._unsaved)
+        drawings = tuple(self._drawings) if records else ()  # of a run that wrote nothing there is nothing to say
         self._unsaved.clear()
+        del self._drawings[: len(drawings)]
         self._saving += 1
-        self._workspace.submit(SaveMessage(self.message, records), lambda event: self._on_saved(records, event))
+        command = SaveMessage(self.message, records, drawings)
+        self._workspace.submit(command, lambda event: self._on_saved(command, event))
 
-    def leave(self) -> list[TokenRecord]:
-        """Try no more; returns the records that the store has not got."""
+    def leave(self) -> tuple[list[TokenRecord], list[Drawing]]:
+        """Try no more; returns the records that the store has not got, and what they were drawn with."""
         self._timer.stop()
         self._over = False  # no save still on its way may say `stored`
         self.deleteLater()
-        return self._unsaved
+        return self._unsaved, self._drawings
 
-    def _on_saved(self, records: Sequence[TokenRecord], event: Event) -> None:
+    def _on_saved(self, command: SaveMessage, event: Event) -> None:
         self._saving -= isinstance(event, Done | Failed)
         if isinstance(event, Failed):
-            self._unsaved[:0] = records
+            self._unsaved[:0], self._drawings[:0] = command.records, command.drawings
             if not self._failing:
                 self._workspace.failed.emit(event.message, event.hint, event.details)
             self._failing = True
@@ -116,7 +122,8 @@ class Answer(QObject):
                 self.stats.emit(event)
             case Progress():
                 self.progress.emit(event)
-            case Started(seed=seed):
+            case Started(seed=seed, drawing=drawing):
+                self._drawings += [drawing] if drawing is not None else []
                 info = self._workspace.info
                 self._message = dataclasses.replace(
                     self.message,

@@ -19,6 +19,7 @@ from engine import (
     AttentionThumbnails,
     CaptureParams,
     Done,
+    Drawing,
     Event,
     Failed,
     ModelInfo,
@@ -36,16 +37,21 @@ from engine import (
 ALL_LAYERS = 64 * 2**20
 """Bytes that the rows of every layer may take for a full context; beyond it only the layer on screen is captured."""
 
-KEPT_MESSAGES = 24  # whose records stay in memory; the others are read from the store again
+CANDIDATES = 256
+"""Recorded for each token: so many that what other settings would have drawn can be told from them."""
+
+KEPT_RECORDS = 8000  # tokens whose records stay in memory (6 KB each); others are read from the store again
 
 
 class Captures(QObject):
     """records_changed: message and the first new index. focus_changed: message and index of the token in focus.
 
-    follow_changed: whether the focus follows the newest token. attention_changed: rows, thumbnails or pieces are new.
+    settled: message whose records are whole, for now. follow_changed: whether the focus follows the newest token.
+    attention_changed: rows, thumbnails or pieces are new.
     """
 
     records_changed = Signal(str, int)
+    settled = Signal(str)
     focus_changed = Signal(str, int)
     follow_changed = Signal(bool)
     attention_changed = Signal()
@@ -54,6 +60,7 @@ class Captures(QObject):
         super().__init__()
         self._workspace = workspace
         self._records: dict[str, list[TokenRecord]] = {}
+        self._drawings: dict[str, list[Drawing]] = {}
         self._contexts: dict[str, Prompt] = {}
         self._prompts: dict[str, tuple[int, ...]] = {}  # ids of the prompt that led to a message
         self._sources: dict[str, tuple[int, ...]] = {}  # ids that an encoder read for it
@@ -84,6 +91,22 @@ class Captures(QObject):
     def records(self, message: str) -> list[TokenRecord]:
         """The records of a message as far as they are here; want() brings those of a stored one."""
         return self._records.get(message, [])
+
+    def drawings(self, message: str) -> list[Drawing]:
+        """What the runs that wrote this message drew with, in their order."""
+        return self._drawings.get(message, [])
+
+    def drawing(self, message: str, position: int) -> Drawing | None:
+        """What the token at this position was drawn with."""
+        return next((d for d in reversed(self.drawings(message)) if len(d.ids) <= position), None)
+
+    def writing(self, message: str) -> bool:
+        """Whether this message is being written."""
+        return message in self._live.values()
+
+    def adopt(self, message: str, records: Sequence[TokenRecord], drawings: Sequence[Drawing]) -> None:
+        """A message that begins with tokens of another."""
+        self._records[message], self._drawings[message] = list(records), list(drawings)
 
     def want(self, message: str) -> None:
         """Read a stored message's records, unless they are here."""
@@ -127,7 +150,11 @@ class Captures(QObject):
             records = list(event.records)
             put_records(records, self.records(message))
             self._records[message] = records
+            begun = [d for d in self.drawings(message) if d not in event.drawings]
+            self._drawings[message] = [*event.drawings, *begun]
             self.records_changed.emit(message, 0)
+            if not self.writing(message):
+                self.settled.emit(message)
             if self.following and not self._live:
                 self._focus_newest(message)
             self._forget_old()
@@ -142,8 +169,12 @@ class Captures(QObject):
 
     def _forget_old(self) -> None:
         pinned = {*self._live.values(), self.focused[0] if self.focused else ""}
-        for message in [m for m in self._records if m not in pinned][: max(0, len(self._records) - KEPT_MESSAGES)]:
-            del self._records[message]
+        kept = sum(map(len, self._records.values()))
+        for message in [m for m in self._records if m not in pinned]:
+            if kept <= KEPT_RECORDS:
+                return
+            kept -= len(self._records.pop(message))
+            self._drawings.pop(message, None)
 
     # --- focus ------------------------------------------------------------------------------------------------------
 
@@ -231,10 +262,11 @@ class Captures(QObject):
         """What an answer must capture for the panes in sight."""
         info = self._workspace.info
         if "attention" not in self._visible or info is None:
-            return CaptureParams()
+            return CaptureParams(candidates=CANDIDATES)
         heads = sum(layers * count for layers, count in map(self.shape, self.parts))
         affordable = heads * info.context**2 <= ALL_LAYERS
         return CaptureParams(
+            candidates=CANDIDATES,
             attention="all" if affordable else "layer",
             layer=min(self._layer, max(info.layers, info.encoder_layers) - 1),
             thumbnails=48 if heads <= 64 else 32 if heads <= 400 else 16,
@@ -350,7 +382,9 @@ class Captures(QObject):
         if message is None:
             return
         match event:
-            case Started(prompt_ids=ids, source_ids=source):
+            case Started(prompt_ids=ids, source_ids=source, drawing=drawing):
+                if drawing is not None:
+                    self._drawings.setdefault(message, []).append(drawing)
                 self._on_context(message, ids, self._contexts.get(message, Prompt()).answer_ids, source)
             case Tokens(records=records):
                 if event.run == self._latest:
@@ -362,6 +396,7 @@ class Captures(QObject):
             case Done() | Failed():
                 del self._live[event.run]
                 self.attention_changed.emit()
+                self.settled.emit(message)
 
     def _take_attention(self, event: Event) -> None:
         if isinstance(event, AttentionRows):

@@ -15,6 +15,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.settings import Settings
 from app.state.answer import Answer
+from app.state.branching import Branch, branch
 from app.state.captures import Captures
 from app.state.library import Library, title_of
 from app.state.presets import Presets
@@ -227,6 +228,23 @@ class Conversation(QObject):
             prompt = dataclasses.replace(prompt, answer_text=message.text)
         self._write(message, prompt)
 
+    def branch(self, key: str, index: int, ids: tuple[int, ...] = (), text: str = "") -> None:
+        """Write another version of an answer: the same up to a token, these ids or this text, and on from there."""
+        message, records = self.tree.get(key), self._captures.records(key)
+        if self.answering is not None or message is None or not 0 <= index < len(records) or not (ids or text):
+            return
+        if self._workspace.info is None:
+            self.refused.emit("No model is loaded.", "Choose one in the Models pane.", "")
+            return
+        info, own = self._workspace.info, message.model == self._model_name()
+        drawings = self._captures.drawings(key) if info.kind == "decoder" else []
+        begun = branch(message, records, drawings, index, self._prompt_before(message), own, ids, text)
+        if begun is None:
+            self.refused.emit("The tokens of this answer are not those of its text.", "Retry writes it anew.", "")
+            return
+        stats = {name: value for name, value in message.stats.items() if name == "prompt_length"}
+        self._write(self._make(message.role, begun.text, message.parent, stats), begun.prompt, begun=begun)
+
     def stop(self) -> None:
         if self.answering is not None:
             self.answering.cancel()
@@ -239,14 +257,20 @@ class Conversation(QObject):
         message = self._make("text", text, "", stats={"prompt_length": len(text)})
         self._write(message, Prompt(text=text), sent)
 
-    def _write(self, message: StoredMessage, prompt: Prompt, sent: str = "") -> None:
-        """Start an answer into this message. sent: what goes back to the composer if not a word comes."""
+    def _write(self, message: StoredMessage, prompt: Prompt, sent: str = "", begun: Branch | None = None) -> None:
+        """Start an answer into this message. sent: what goes back to the composer if not a word comes.
+
+        begun: what a new version has of another.
+        """
         before = self.tree.get(message.id)
         leaf = self._leaf
         chat = self.chat.id
         command = Generate(prompt, self._presets.sampling, self._captures.capture_params())
         late = self._late.pop(message.id, None)
-        answer = Answer(self._workspace, message, command, late.leave() if late else ())
+        records, drawings = late.leave() if late else (begun.kept, begun.drawings) if begun else ((), ())
+        answer = Answer(self._workspace, message, command, records, drawings)
+        if begun is not None:
+            self._captures.adopt(message.id, begun.kept, begun.drawings)
         self._captures.set_context(message.id, prompt)
         self._captures.begin(message.id, answer.run.id)
         self._answers[chat] = answer
