@@ -25,8 +25,8 @@ from engine.bench.shapes import SHAPES, Shape
 from engine.errors import InvalidValue
 from engine.params import LoadParams
 
-LONG = 4096
-"""Tokens whose reading is stopped."""
+LONG, PRESSED = 4096, (0.7, 1.0, 1.3, 1.6)
+"""Tokens whose reading is stopped, and after how many seconds, or sooner where it would be over by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +150,13 @@ def _limit(subject: Subject, context: int, rate: float) -> dict[str, Any]:
 
 def _details(options: Options, ours: Ours, prefill: float) -> dict[str, Any]:
     """The first token, live panes, and how soon it stops."""
-    first = statistics.median(ours.first_token(options.prompt_tokens) for _ in range(3))
+    first = statistics.median(ours.first_token(options.prompt_tokens) for _ in range(min(3, options.rounds)))
     closed, live = [], []
     for _ in range(options.rounds):
         closed.append(ours.decode(options.tokens))
         live.append(ours.decode(options.tokens, LIVE))
     long = min(LONG, ours.context)
-    stops = [ours.stop(long, share * long / prefill) for share in (0.1, 0.2, 0.3)]
+    stops = [ours.stop(long, min(seconds, 0.2 * long / prefill)) for seconds in PRESSED]
     return {
         "first_token_s": first,
         "live_panes_share": statistics.median(closed) / statistics.median(live),
