@@ -52,6 +52,7 @@ from engine.messages import (
     Scored,
     Started,
     Tokenized,
+    TokenRecord,
     Tokens,
 )
 from engine.params import CaptureParams, LoadParams, SamplingParams
@@ -152,7 +153,8 @@ def load_model(client: Client, arguments: argparse.Namespace, timing: Timing | N
 def sampling_from(arguments: argparse.Namespace, info: ModelInfo) -> SamplingParams:
     """Flags over the model's own defaults; temperature 0 alone is the argmax of the raw logits."""
     flags = given(arguments, SamplingParams)
-    shaping = set(flags) - {"max_new_tokens", "seed", "stop"}
+    lengths = {"max_new_tokens", "min_new_tokens", "end_token", "seed", "speculation"}
+    shaping = set(flags) - lengths - {words.name for words in SamplingParams.texts()}
     if shaping == {"temperature"} and flags["temperature"] == 0:
         return SamplingParams.neutral(max_new_tokens=info.defaults.max_new_tokens).replace(**flags)
     return info.defaults.replace(**flags)
@@ -165,13 +167,15 @@ def generate(arguments: argparse.Namespace) -> int:
     if arguments.text is None and arguments.ids is None and arguments.source is None:
         arguments.usage("one of --prompt, --ids and --source is needed")
     prompt = _prompt(arguments)
-    capture, timing = CaptureParams(candidates=0), Timing()
+    capture, timing = CaptureParams(candidates=arguments.candidates or 0), Timing()
+    records: list[TokenRecord] = []
     with Client() as client:
         info = load_model(client, arguments, timing)
         result, streamed = None, False
         for event in client.run(Generate(prompt, sampling_from(arguments, info), capture)):
             if isinstance(event, Tokens):
                 timing.mark("first_token")
+                records += event.records
             if isinstance(event, Tokens) and not arguments.json:
                 print(event.text, end="", flush=True)
                 streamed = True
@@ -192,6 +196,7 @@ def generate(arguments: argparse.Namespace) -> int:
         text=result.text,
         finish=result.finish,
         tokens_per_second=round(result.tokens_per_second, 2),
+        **({"tokens": list(map(_token, records))} if arguments.candidates is not None else {}),
         **({"timing": timing.parts} if arguments.timing else {}),
     )
     return 0
@@ -519,6 +524,28 @@ def _joined(parts: Sequence[Any]) -> Any:
     return np.concatenate(wide, axis=1)
 
 
+def _token(record: TokenRecord) -> dict[str, Any]:
+    """One token and its candidates, best first; cut: the step that removed one, or None."""
+    columns = (record.candidate_ids, record.pieces, record.before, record.after, record.cut)
+    return {
+        "id": record.id,
+        "text": record.text,
+        "logprob": record.logprob,
+        "rank": record.rank,
+        "entropy": record.entropy,
+        "candidates": [
+            {
+                "id": int(id),
+                "text": piece,
+                "before": float(before),
+                "after": float(after),
+                "cut": record.steps[cut] if cut >= 0 else None,
+            }
+            for id, piece, before, after, cut in zip(*columns)
+        ],
+    }
+
+
 def _messages(path: str) -> tuple[Message, ...]:
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -560,6 +587,9 @@ def _parser() -> argparse.ArgumentParser:
     source = sub.add_mutually_exclusive_group()
     source.add_argument("--prompt", dest="text", metavar="TEXT")
     source.add_argument("--ids", metavar="IDS", help='token ids, taken as they are: "1 2 3"')
+    sub.add_argument(
+        "--candidates", type=int, metavar="N", help="with --json, every token with what else it could have been"
+    )
     sub.add_argument("--timing", action="store_true", help="how long imports, loading and the first token took")
     add_sampling(sub)
 

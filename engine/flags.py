@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any, TypeVar
 
+from engine.errors import InvalidValue
 from engine.params import Param, Params
 
 P = TypeVar("P", bound=Params)
@@ -30,7 +32,7 @@ def add_flags(parser: argparse.ArgumentParser, table: type[Params]) -> None:
             type=_weighed if words.weighed else str,
             action="append" if words.several else "store",
             default=None,
-            metavar="TEXT=NUMBER" if words.weighed else "TEXT",
+            metavar="TEXT=NUMBER" if words.weighed else "FILE" if words.file else "TEXT",
             help=f"{words.help}{' Repeatable.' * words.several}".replace("%", "%%"),
         )
 
@@ -39,7 +41,18 @@ def given(arguments: argparse.Namespace, table: type[Params]) -> dict[str, Any]:
     """The knobs and texts of a class that were named on the command line, with their values."""
     names = [knob.name for knob in table.table()] + [words.name for words in table.texts()]
     values = {name: getattr(arguments, name, None) for name in names}
+    for words in table.texts():
+        if words.file and values[words.name] is not None:
+            values[words.name] = _read(values[words.name])
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if v is not None}
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InvalidValue(f"{path} cannot be read: {reason}.", "Choose a text file.") from error
 
 
 def _weighed(word: str) -> tuple[str, float]:

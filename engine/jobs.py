@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # torch's threads otherwise spin at barriers and starve a window on the same cores (measured: 16 times slower decoding
 # beside one busy process); it reads this once, when it is imported.
@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from engine.decoding.beams import write
 from engine.decoding.constraints import Rules
 from engine.decoding.contexts import Context, Contexts
+from engine.decoding.guidance import Guide
 from engine.decoding.looking import look_into, look_into_encoder
 from engine.decoding.loop import Settings, breakers, check_prompt, checker, generate, read
 from engine.decoding.positions import position_maps
@@ -67,6 +68,9 @@ from engine.models.base import Decoder, Encoder, Seq2Seq
 from engine.params import SamplingParams
 from engine.text.templates import ChatTemplate
 from engine.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from engine.decoding.structured import Structure
 
 KINDS = {
     "decoder": "a decoder: it continues a text.",
@@ -236,12 +240,31 @@ class ModelJobs:
                 source,
                 bench.speculation,
                 _forced(bench, prompt, [*prompt_ids, *answer_ids]),
+                _structure(bench, command.sampling),
+                Guide(lambda: self._against(bench, command, prompt_ids, source)),
             )
         finally:
             del self._settings[run.id]
         if context.model is bench.loaded.model:
             self._contexts.put(context)  # not after a failure: what the cache then holds is not certain
         return reason
+
+    def _against(
+        self, bench: Workbench, command: Generate, prompt_ids: list[int], source: list[int] | None
+    ) -> tuple[Decoder, list[int]]:
+        """Who reads what guidance keeps away from, and its ids: the negative prompt, or the prompt's last token."""
+        text, prompt = command.sampling.negative_prompt, command.prompt
+        if isinstance(bench.loaded.model, Seq2Seq):
+            instead = bench.tokenizer.encode(text) if text else (source or [])[-1:]
+            return Target(bench.loaded.model, instead), prompt_ids
+        if not text:
+            return bench.decoder, prompt_ids[-1:]
+        if prompt.messages is None:
+            return bench.decoder, bench.tokenizer.encode(text)
+        turns = tuple(turn for turn in prompt.messages if turn.role != "system")
+        more = _answer(bench, prompt)[1]
+        rendered = _require_template(bench).render((Message("system", text), *turns), True, more)
+        return bench.decoder, list(rendered.ids)
 
     def _retune(self, command: Retune, run: Run) -> Job:
         settings = self._settings.get(command.target)
@@ -459,6 +482,16 @@ def _generation(loaded: LoadedModel) -> dict[str, Any]:
     if loaded.generation or loaded.kind != "encoder-decoder":
         return loaded.generation
     return checkpoint(loaded.path).config
+
+
+def _structure(bench: Workbench, sampling: SamplingParams) -> Structure | None:
+    """The form that an answer is to have, if any."""
+    if not (sampling.schema or sampling.regex or sampling.grammar):
+        return None
+    from engine.decoding.structured import Structure  # what it needs takes a tenth of a second to import
+
+    eos = frozenset(bench.loaded.eos_ids)
+    return Structure(sampling, bench.writer, bench.loaded.model.config.vocabulary, eos)
 
 
 def _require_template(bench: Workbench) -> ChatTemplate:

@@ -59,19 +59,22 @@ def param(
 class Words:
     """A setting that is texts and no number, and its words. several: a list of them, else one text.
 
-    weighed: each text comes with a number.
+    weighed: each text comes with a number. file: the command line names a file that holds it.
     """
 
     label: str
     help: str
     several: bool = True
     weighed: bool = False
+    file: bool = False
     name: str = ""
 
 
-def words(default: tuple[Any, ...] | str, *, label: str, help: str, weighed: bool = False) -> Any:
+def words(
+    default: tuple[Any, ...] | str, *, label: str, help: str, weighed: bool = False, file: bool = False
+) -> Any:
     """Declare a dataclass field of texts together with its Words."""
-    return field(default=default, metadata={"words": Words(label, help, not isinstance(default, str), weighed)})
+    return field(default=default, metadata={"words": Words(label, help, not isinstance(default, str), weighed, file)})
 
 
 class Params:
@@ -178,7 +181,7 @@ TRANSFORMERS_ORDER = (
     "top_p", "min_p", "typical_p", "tail_free", "top_a", "epsilon_cutoff", "eta_cutoff", "xtc",
 )  # fmt: skip
 
-FIRST = ("ends", "bans", "logit_bias")
+FIRST = ("guidance", "grammar", "ends", "bans", "logit_bias")
 """The steps that always come first, in this order: what the text has to be goes before what is likely."""
 
 CUTOFFS = (
@@ -496,6 +499,17 @@ class SamplingParams(Params):
         group="Steering",
         help="How long the adaptive target remembers what was drawn.",
     )
+    guidance: float = param(
+        1.0,
+        -0.5,
+        2.5,
+        0.05,
+        off=1.0,
+        label="Guidance",
+        group="Guidance",
+        help="Above 1 the answer keeps away from what would follow the negative prompt, or nothing but the last token "
+        "where there is none. Each token takes twice as long.",
+    )
     min_new_tokens: int = param(
         0,
         0,
@@ -585,6 +599,14 @@ class SamplingParams(Params):
         label="Logit bias",
         help="Adds a number from -100 to 100 to the logit of each token of a text. #123 is the token with that id.",
     )
+    negative_prompt: str = words(
+        "",
+        label="Negative prompt",
+        help="What guidance keeps away from: in a chat it stands in the system prompt's place.",
+    )
+    schema: str = words("", file=True, label="JSON schema", help="The answer is JSON as this schema describes it.")
+    regex: str = words("", label="Regular expression", help="The whole answer matches this regular expression.")
+    grammar: str = words("", file=True, label="Grammar", help="The answer is a sentence of this Lark grammar.")
     order: tuple[str, ...] = STEPS
 
     def __post_init__(self) -> None:
@@ -596,6 +618,11 @@ class SamplingParams(Params):
                 raise InvalidValue(f"{name} is {value!r}, which is not a list of texts.", "Leave no text empty.")
             object.__setattr__(self, name, tuple(value))
         object.__setattr__(self, "logit_bias", _biases(self.logit_bias))
+        for name in ("negative_prompt", "schema", "regex", "grammar"):
+            if not isinstance(getattr(self, name), str):
+                raise InvalidValue(f"{name} is {getattr(self, name)!r}, which is not a text.", "Write a text.")
+        if sum(map(bool, (self.schema, self.regex, self.grammar))) > 1:
+            raise InvalidValue("The answer cannot have two forms.", "Use one of schema, regex and grammar.")
         if sorted(self.order) != sorted(STEPS):
             raise InvalidValue(
                 f"order is {', '.join(map(str, self.order))}, which is not an order of {', '.join(STEPS)}.",

@@ -13,11 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from engine.decoding.contexts import Context
+from engine.decoding.guidance import Guide
 from engine.decoding.recorder import Recorder, top_ids
 from engine.decoding.speculation import Ahead, Speculation
 from engine.decoding.wording import bias, words
@@ -27,6 +29,9 @@ from engine.models.base import Decoder
 from engine.params import CaptureParams, SamplingParams
 from engine.sampling.chain import Moment, advance, among, apply, draw, trace
 from engine.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:  # importing it takes a library that few answers need
+    from engine.decoding.structured import Structure
 
 CHUNK = 128
 """Rows read in one pass: as fast as more on a processor (measured), and Stop waits for one layer of so many at most."""
@@ -97,13 +102,16 @@ def generate(
     source: Sequence[int] | None = None,
     speculation: Speculation | None = None,
     forced: Sequence[int] = (),
+    structure: Structure | None = None,
+    guide: Guide | None = None,
 ) -> Generator[Event, None, str]:
-    """Write an answer after prompt_ids + answer_ids; returns why it ended: eos, length, stop or cancelled.
+    """Write an answer after prompt_ids + answer_ids; returns why it ended: eos, length, stop, grammar or cancelled.
 
     source: what was read by an encoder before, which Generated then names as the prompt. Of the context, the longest
     common prefix is reused. speculation: what drafts, where anything may. forced: what the answer goes on with whatever
-    would be drawn, recorded all the same. On Cancelled, thrown in or raised by check, it still yields what it held back
-    and the Generated that sums up.
+    would be drawn, recorded all the same. structure: the answer's form; where nothing fits it any more the answer ends
+    with "grammar". guide: what guidance keeps away from. On Cancelled, thrown in or raised by check, it still yields
+    what it held back and the Generated that sums up.
     """
     ids = [*prompt_ids, *answer_ids]
     model = context.model
@@ -129,15 +137,30 @@ def generate(
         barred: dict[int, frozenset[int]] = {}  # by place in the answer, what began a banned phrase there
         while True:
             sampling = settings.sampling
+            answer = ids[len(prompt_ids) :]
+            allowed = against = None
+            if structure is not None:
+                allowed = structure.allowed(answer)
+                if allowed is None:
+                    finish = "eos" if structure.complete(answer) else "grammar"
+                    break
+                allowed = allowed.to(logits.device)
+            if guide is not None and sampling.guidance != 1:
+                if not guide.fits(len(answer)):
+                    break
+                against = guide.logits(answer, check)
             moment = replace(
                 moments[-1],
                 breakers=breakers(tokenizer, sampling.dry_breakers),
                 words=words(tokenizer, sampling.banned_words),
                 bias=bias(tokenizer, sampling.logit_bias),
                 barred=barred.get(recorder.count, frozenset()),
+                allowed=allowed,
+                against=against,
             )
             must = forced[recorder.count] if recorder.count < len(forced) else None
             token, moment = _draw_and_record(logits, history, sampling, settings.capture, moment, recorder, must)
+            moment = replace(moment, allowed=None, against=None)
             moments.append(moment)
             ids.append(token)
             if recorder.banned is not None:
@@ -177,7 +200,9 @@ def generate(
             if context.ids:
                 # One token more will be drawn from what is read now, so so many drafted ones could be of use.
                 most = min(sampling.max_new_tokens - recorder.count - 1, model.config.context - len(ids))
-                choose = functools.partial(_imagine, history, sampling, moment)
+                choose = functools.partial(
+                    _imagine, history, sampling, moment, structure, tuple(ids[len(prompt_ids) :])
+                )
                 logits = ahead.after(ids, sampling.speculation, most, choose, check)
             else:
                 logits = yield from read(run, context, ids, check)
@@ -248,12 +273,21 @@ def _bar(barred: dict[int, frozenset[int]], place: int, id: int) -> bool:
 
 
 @torch.inference_mode()
-def _imagine(history: Tensor, sampling: SamplingParams, moment: Moment, logits: Tensor, drafted: Sequence[int]) -> int:
-    """What would be drawn from a draft model's logits, float32 [V], after so many drafted tokens."""
+def _imagine(
+    history: Tensor,
+    sampling: SamplingParams,
+    moment: Moment,
+    structure: Structure | None,
+    answer: tuple[int, ...],
+    logits: Tensor,
+    drafted: Sequence[int],
+) -> int:
+    """What would be drawn from a draft model's logits, float32 [V], after an answer and so many drafted tokens."""
+    allowed = structure.allowed((*answer, *drafted)) if structure is not None else None
     logits = logits.to(history.device)
     history = torch.cat((history, torch.tensor([list(drafted)], dtype=history.dtype, device=history.device)), 1)
     count = len(drafted)
-    moment = replace(moment, position=moment.position + count, written=moment.written + count)
+    moment = replace(moment, position=moment.position + count, written=moment.written + count, allowed=allowed)
     return draw(apply(logits[None], history, sampling, moment)[0], moment.seed, moment.position)
 
 

@@ -15,6 +15,24 @@ from engine.params import SamplingParams
 from engine.sampling.moment import START, Moment
 
 
+def guidance(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
+    """log p = u + g (c - u): c the model's log-probabilities, u those after the negative prompt. logits [B, V].
+
+    Source: Sanchez et al. 2023, Stay on topic with Classifier-Free Guidance, equation 7; as transformers has it.
+    """
+    if moment.against is None:
+        return logits
+    c, u = logits.log_softmax(dim=-1), moment.against.log_softmax(dim=-1)
+    return torch.where(c > -torch.inf, u + params.guidance * (c - u), c)
+
+
+def grammar(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
+    """Keep the tokens that can go on as the grammar wants. logits [B, V]."""
+    if moment.allowed is None:
+        return logits
+    return torch.where(moment.allowed, logits, logits.new_tensor(-torch.inf))
+
+
 def ends(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
     """Cut the ids that end an answer, always or until it has min_new_tokens. logits [B, V].
 

@@ -175,8 +175,14 @@ class Bounds:
 
     # --- steps that follow from texts and files, which are not here: as they were when it was written --------------
 
+    def _guidance(self) -> None:
+        self.uncertain[:] = True
+
     def _logit_bias(self) -> None:
         self.uncertain[:] = True
+
+    def _grammar(self) -> None:
+        self._as_written("grammar")
 
     def _ends(self) -> None:
         self._as_written("ends")

@@ -41,6 +41,8 @@ __all__ = [
 Step = Callable[[Tensor, Tensor, SamplingParams, Moment], Tensor]
 
 STEPS: dict[str, Step] = {
+    "guidance": bans.guidance,
+    "grammar": bans.grammar,
     "ends": bans.ends,
     "bans": bans.bans,
     "logit_bias": bans.logit_bias,

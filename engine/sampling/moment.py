@@ -22,7 +22,8 @@ class Moment:
     answer. source: ids of an encoder's text, int64 [S], or None. surprise_limit: Mirostat's mu in bits, None until its
     first token. favoured: adaptive-p's decayed sum of the probabilities of what was drawn, and of their weights.
     words: the ids of the banned words. barred: ids that must not come here. bias: ids and what is added to their
-    logits.
+    logits. allowed: which ids a form lets through here, bool [V], or None. against: the logits after the negative
+    prompt, float32 [V], or None.
     """
 
     seed: int = 0
@@ -37,6 +38,8 @@ class Moment:
     words: tuple[tuple[int, ...], ...] = ()
     barred: frozenset[int] = frozenset()
     bias: tuple[tuple[int, float], ...] = ()
+    allowed: Tensor | None = None
+    against: Tensor | None = None
 
     def mu(self, params: SamplingParams) -> float:
         """Mirostat's limit on surprise, in bits; it begins at twice the target."""

@@ -10,6 +10,7 @@ LAST = ("mirostat", "adaptive_p")
 """Steps with a memory of what was drawn; they choose, so they always come last."""
 
 KNOBS = {
+    "grammar": ("schema", "regex", "grammar"),
     "ends": ("min_new_tokens", "end_token"),
     "bans": ("banned_words", "banned_phrases"),
     "penalties": ("repetition_penalty", "frequency_penalty", "presence_penalty"),
