@@ -23,6 +23,8 @@ DOCKS = (  # module of app/panes, title, whether it is open at first
     ("probabilities", "Probabilities", True),
     ("attention", "Attention", True),
     ("playground", "Playground", False),
+    ("compare", "Side by side", False),
+    ("inside", "Inside", False),
 )
 DRAWER_BELOW = 1000  # pixels: the docks become one tabbed drawer
 FOLD_BELOW = 760  # pixels: the sidebar folds, the drawer is as slim as a dock can be
@@ -31,6 +33,7 @@ CHAT_LEAST = 360  # pixels: what sidebar and drawer must leave to the chat
 BARE_BELOW = 680  # pixels: the drawer is put away
 COLUMN = ((1280, 380), (1920, 480))  # pixels: width of the window, width of the right column
 PLAYGROUND = 0.47  # of the width of the window
+WIDE = ("playground", "compare")  # docks that take as much when they are opened
 HEIGHTS = (45, 55)  # parts of the right column's height: how to sample, what came of it
 SMALLEST, LARGEST, USUAL = 12, 24, 15  # text sizes
 LAYOUT_VERSION = 1
@@ -104,7 +107,9 @@ class Window(QMainWindow):
             dock.setVisible(shown)
         self.tabifyDockWidget(self.docks["sampling"], self.docks["models"])
         self.tabifyDockWidget(self.docks["models"], self.docks["playground"])
+        self.tabifyDockWidget(self.docks["playground"], self.docks["compare"])
         self.tabifyDockWidget(self.docks["probabilities"], self.docks["attention"])
+        self.tabifyDockWidget(self.docks["attention"], self.docks["inside"])
         self.docks["sampling"].raise_()
         self.docks["probabilities"].raise_()
         self._sized = False
@@ -124,6 +129,8 @@ class Window(QMainWindow):
             action = self.docks[name].toggleViewAction()
             action.setText(title)
             action.setShortcut(f"Ctrl+{number}")
+            if name in WIDE:
+                action.triggered.connect(lambda on, name=name: self._widen(name) if on else None)
             if isinstance(view, QMenu):
                 view.insertAction(first, action)
         if isinstance(view, QMenu):
@@ -148,9 +155,13 @@ class Window(QMainWindow):
         self._show_dock("models")
 
     def _show_playground(self) -> None:
-        """As wide as source and target need to stand side by side, and higher than what comes of it."""
         self._show_dock("playground")
-        dock = self.docks["playground"]
+        self._widen("playground")
+
+    def _widen(self, name: str) -> None:
+        """As wide as texts need to stand side by side, and higher than what stands beneath."""
+        dock = self.docks[name]
+        dock.raise_()
         if not self._steps_down and not dock.isFloating():
             self.resizeDocks([dock], [max(dock.width(), round(self.width() * PLAYGROUND))], Qt.Orientation.Horizontal)
             self.resizeDocks([dock, self.docks["probabilities"]], list(reversed(HEIGHTS)), Qt.Orientation.Vertical)

@@ -24,7 +24,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """theme: light or dark. panes: the docks raised. tokens: colour the answer. model: a bundled one."""
+    """theme: light or dark. panes: the docks raised. tokens: colour the answer. model: a bundled one.
+
+    press: object names of buttons that are pressed at the end; "name:1" raises a page of tabs.
+    """
 
     theme: str = "light"
     size: tuple[int, int] = (1280, 800)
@@ -33,6 +36,7 @@ class Shot:
     panes: tuple[str, ...] = ("sampling", "probabilities")
     tokens: bool = False
     focus: int = -1
+    press: tuple[str, ...] = ()
 
 
 SHOTS = {
@@ -42,6 +46,10 @@ SHOTS = {
     "tokens-dark": Shot(theme="dark", tokens=True, focus=24),
     "attention-light": Shot(panes=("sampling", "attention"), tokens=True, focus=24),
     "attention-dark": Shot(theme="dark", panes=("sampling", "attention"), tokens=True, focus=24),
+    "inside-light": Shot(panes=("sampling", "inside"), tokens=True, focus=24),
+    "inside-dark": Shot(theme="dark", panes=("sampling", "inside"), tokens=True, focus=24),
+    "positions-light": Shot(panes=("sampling", "inside"), press=("insideTabs:1",)),
+    "positions-dark": Shot(theme="dark", size=(900, 600), panes=("inside",), press=("insideTabs:1",)),
     "models-light": Shot(panes=("models", "probabilities")),
     "models-dark": Shot(theme="dark", panes=("models", "probabilities")),
     "first-start-light": Shot(said=()),
@@ -58,7 +66,7 @@ SHOTS = {
 
 def take(shot: Shot, path: Path) -> None:
     from PySide6.QtCore import QEventLoop, QTimer
-    from PySide6.QtWidgets import QApplication
+    from PySide6.QtWidgets import QAbstractButton, QApplication, QTabWidget, QWidget
 
     from app import theme
     from app.bridge import Bridge
@@ -107,6 +115,13 @@ def take(shot: Shot, path: Path) -> None:
     if shot.focus >= 0 and state.conversation.path:
         state.captures.focus(state.conversation.path[-1].id, shot.focus)
     settle(1.5)
+    for name, _, page in (pressed.partition(":") for pressed in shot.press):
+        found = window.findChild(QWidget, name)
+        if isinstance(found, QTabWidget):
+            found.setCurrentIndex(int(page))
+        elif isinstance(found, QAbstractButton):
+            found.click()
+        settle(1.0)
     window.grab().save(str(path))
     window.close()
     session.end()

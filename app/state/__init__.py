@@ -9,11 +9,14 @@ if TYPE_CHECKING:
     from app.bridge import Bridge
     from app.settings import Settings
     from app.state.captures import Captures
+    from app.state.comparison import Comparison
     from app.state.conversation import Conversation
+    from app.state.inside import Inside
     from app.state.library import Library
     from app.state.models import Models
     from app.state.playground import Playground
     from app.state.presets import Presets
+    from app.state.what_if import WhatIfs
     from app.state.workspace import Workspace
 
 
@@ -26,26 +29,47 @@ class State:
     library: Library
     presets: Presets
     captures: Captures
+    what_if: WhatIfs
+    inside: Inside
     models: Models
     playground: Playground
     settings: Settings
+    comparison: Comparison
 
 
 def make_state(bridge: Bridge, settings: Settings) -> State:
     """The state over an engine's bridge, wired."""
     from app.state.captures import Captures
+    from app.state.comparison import Comparison
     from app.state.conversation import Conversation
+    from app.state.inside import Inside
     from app.state.library import Library
     from app.state.models import Models
     from app.state.playground import Playground
     from app.state.presets import Presets
+    from app.state.what_if import WhatIfs
     from app.state.workspace import Workspace
 
     workspace = Workspace(bridge)
     presets = Presets(workspace, settings)
     captures = Captures(workspace)
+    what_if = WhatIfs(captures, presets)
     library = Library(workspace)
     conversation = Conversation(workspace, captures, presets, library, settings)
     models = Models(workspace, settings)
     playground = Playground(workspace, captures, presets)
-    return State(workspace, conversation, library, presets, captures, models, playground, settings)
+    inside = Inside(workspace, captures)
+    comparison = Comparison(workspace, conversation, library, presets, captures)
+    return State(
+        workspace,
+        conversation,
+        library,
+        presets,
+        captures,
+        what_if,
+        inside,
+        models,
+        playground,
+        settings,
+        comparison,
+    )

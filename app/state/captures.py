@@ -12,7 +12,7 @@ from functools import partial
 from PySide6.QtCore import QObject, Signal
 
 from app.state.attention import PARTS, AttentionStore, Part, Weights, shared
-from app.state.rereading import Rereading
+from app.state.rereading import Rereading, prompt_again
 from app.state.workspace import Workspace
 from engine import (
     AttentionRows,
@@ -317,7 +317,10 @@ class Captures(QObject):
 
     def tokens(self, side: str = "target") -> list[str]:
         """The pieces of the context in focus, or of its source; those not known yet show as their id until they are."""
-        ids = self._ids() if side == "target" else self.source_ids
+        return self.names(self._ids() if side == "target" else self.source_ids, side)
+
+    def names(self, ids: Sequence[int], side: str = "target") -> list[str]:
+        """The pieces of any ids of the loaded model; those not known yet show as their id until they are."""
         if ids:  # else the records may be another model's, to which the same ids say something else
             self._ask_for_pieces(side, ids)
         return [self._pieces.get((side, i), f"<id {i}>") for i in ids]
@@ -335,6 +338,17 @@ class Captures(QObject):
             if prompt is not None and not self._live:
                 known = self._prompts.get(message)
                 self.rereading.start(message, prompt, known, self.records(message), self.capture_params())
+
+    def prompt_again(self, end: int) -> Prompt | None:
+        """What to read so that the last row is the one that wrote token `end` of the message in focus, or None.
+
+        Of a text that an encoder reads it is all of it.
+        """
+        if self.focused is None or self.focused[0] not in self._contexts:
+            return None
+        message = self.focused[0]
+        records = self.records(message)[: end + 1]
+        return prompt_again(self._workspace.info, self._contexts[message], self._prompts.get(message), records)
 
     def _ids(self) -> list[int]:
         """The ids of the context in focus: the prompt, and the answer up to its newest token; [] if not known."""

@@ -20,6 +20,7 @@ from engine import (
     Done,
     Event,
     Failed,
+    ModelInfo,
     Progress,
     Prompt,
     Run,
@@ -69,21 +70,12 @@ class Rereading(QObject):
         self.cancel()
         self.error = ""
         self._message, self._records = message, tuple(records)
-        self._written = []
-        for record in records:
-            self._written[record.position - records[0].position :] = [record.id]
-        info = self._workspace.info
-        if info is not None and info.kind == "decoder":
-            if not records or (known is not None and records[0].position != len(known)):
-                self._end(FOREIGN)
-                return
-            if known is not None:
-                prompt = Prompt(ids=known)
-            elif prompt.text is not None:
-                prompt = replace(prompt, text=prompt.text + prompt.answer_text)
-        # The last token needs no row of its own: each was written by the row before it.
-        prompt = replace(prompt, answer_ids=tuple(self._written[:-1]), answer_text="")
-        self._run = self._workspace.submit(Attend(prompt, capture), self._take)
+        self._written = written(records)
+        again = prompt_again(self._workspace.info, prompt, known, records)
+        if again is None:
+            self._end(FOREIGN)
+            return
+        self._run = self._workspace.submit(Attend(again, capture), self._take)
         self.progress = Progress(self._run.id, "Reading again", 0, 0)
         self.changed.emit()
 
@@ -116,3 +108,29 @@ class Rereading(QObject):
     def _end(self, error: str) -> None:
         self._run, self.progress, self.error = None, None, error
         self.changed.emit()
+
+
+def written(records: Sequence[TokenRecord]) -> list[int]:
+    """The ids of an answer; a position that comes again replaces what followed."""
+    ids: list[int] = []
+    for record in records:
+        ids[record.position - records[0].position :] = [record.id]
+    return ids
+
+
+def prompt_again(
+    info: ModelInfo | None, prompt: Prompt, known: tuple[int, ...] | None, records: Sequence[TokenRecord]
+) -> Prompt | None:
+    """What to read so that the last row is the one that wrote the last of these records; None if it is not to be had.
+
+    known: the ids of the prompt, where they are known.
+    """
+    if info is not None and info.kind == "decoder":
+        if not records or (known is not None and records[0].position != len(known)):
+            return None
+        if known is not None:
+            prompt = Prompt(ids=known)
+        elif prompt.text is not None:
+            prompt = replace(prompt, text=prompt.text + prompt.answer_text)
+    # The last token needs no row of its own: each was written by the row before it.
+    return replace(prompt, answer_ids=tuple(written(records)[:-1]), answer_text="")
