@@ -5,6 +5,11 @@ Errors are raised where they are found, caught in one place (engine/lanes.py) an
 
 from __future__ import annotations
 
+import errno
+
+SIGNS = ("not enough memory", "out of memory", "allocate memory", "bad_alloc", "can't start new thread")
+"""Of what torch, safetensors and Python say where the system gives no more."""
+
 
 class EngineError(Exception):
     """Something the person can act on.
@@ -37,5 +42,24 @@ class ContextOverflow(EngineError):
     """A prompt that does not fit into the model's context; message gives both counts."""
 
 
+class OutOfMemory(EngineError):
+    """There is not enough memory; hint says what would fit. missing: the bytes that lacked, 0 where nobody knows."""
+
+    def __init__(self, message: str, hint: str = "", missing: int = 0) -> None:
+        super().__init__(message, hint)
+        self.missing = missing
+
+
 class Cancelled(Exception):
     """The run was cancelled: silence, never shown."""
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised from, means that memory ran out."""
+    while error is not None:
+        if isinstance(error, OutOfMemory | MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            return True
+        if not isinstance(error, EngineError) and any(sign in str(error) for sign in SIGNS):
+            return True
+        error = error.__cause__
+    return False

@@ -7,6 +7,7 @@ torch, so only the lane's own thread does.
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,10 +29,11 @@ from engine.decoding.speculation import Speculation
 from engine.decoding.targets import Target, source_of
 from engine.decoding.wording import bias, words
 from engine.encoding import Pooling, attend, classify, embed, fill, nearest
-from engine.errors import EngineError, InvalidValue
+from engine.errors import EngineError, InvalidValue, OutOfMemory, is_out_of_memory
 from engine.lanes import Job
 from engine.loading import LoadedModel, load, memory
 from engine.loading.checkpoint import checkpoint
+from engine.loading.relief import not_loaded, too_long
 from engine.messages import (
     Attend,
     Classify,
@@ -145,7 +147,7 @@ class ModelJobs:
         }
 
     def start(self, command: Command, run: Run) -> Job:
-        return self._jobs[type(command)](command, run)
+        return self._relieved(command, self._jobs[type(command)](command, run))
 
     def alone(self, command: Command) -> bool:
         return isinstance(command, Load | LoadDraft | Unload)
@@ -156,11 +158,30 @@ class ModelJobs:
     def close(self) -> None:
         self._put_down()
 
+    def _relieved(self, command: Command, job: Job) -> Job:
+        """The job; where memory runs out it gives back all that can be had again, and says what would fit."""
+        try:
+            return (yield from job)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            told = error if isinstance(error, OutOfMemory) else None
+            traceback.clear_frames(error.__traceback__)  # what was begun is still held there
+        self._contexts.clear()
+        memory.give_back()
+        if told is None:
+            bench = self._bench
+            if isinstance(command, Load | LoadDraft):
+                told = not_loaded(command.path, command.params)
+            else:
+                told = too_long(bench.loaded, bench.eight_bit) if bench is not None else too_long(None, False)
+        raise told
+
     # --- jobs -------------------------------------------------------------------------------------------------------
 
     def _load(self, command: Load, run: Run) -> Job:
         tokenizer = Tokenizer.load(command.path)
-        loaded = yield from _loading(command, run)
+        loaded = yield from self._in_place(command, run)
         template, note = _template(tokenizer, loaded.kind)
         generation = _generation(loaded)
         chats, chat_format = template is not None or _joins_turns(loaded), tokenizer.chat_format if template else ""
@@ -171,6 +192,18 @@ class ModelJobs:
         self._bench = Workbench(loaded, generation, tokenizer, template, info, speculation, eight_bit)
         yield Loaded(run.id, self._bench.info)
         return None
+
+    def _in_place(self, command: Load, run: Run) -> Generator[Event, None, LoadedModel]:
+        """Load a model beside the one in use, or, where there is no room for both, in its place."""
+        try:
+            return (yield from _loading(command, run))
+        except OutOfMemory as error:
+            held = self._contexts.nbytes + (0 if self._bench is None else self._bench.loaded.bytes_in_memory)
+            if not 0 < error.missing <= held:
+                raise
+        self._put_down()
+        yield Unloaded(run.id)
+        return (yield from _loading(command, run))
 
     def _load_draft(self, command: LoadDraft, run: Run) -> Job:
         bench = self._require()
@@ -201,7 +234,7 @@ class ModelJobs:
 
     def _generate(self, command: Generate, run: Run) -> Job:
         bench, prompt = self._require(), command.prompt
-        check = checker(lambda: run.cancelled)
+        check = _check(run)
         eos = frozenset(bench.loaded.eos_ids)
         source: list[int] | None = None
         if isinstance(bench.loaded.model, Seq2Seq):
@@ -276,7 +309,7 @@ class ModelJobs:
 
     def _attend(self, command: Attend, run: Run) -> Job:
         bench = self._require()
-        check = checker(lambda: run.cancelled)
+        check = _check(run)
         if isinstance(bench.loaded.model, Encoder):
             yield from attend(run.id, bench.loaded.model, bench.tokenizer, command.prompt, command.capture, check)
             return None
@@ -295,7 +328,7 @@ class ModelJobs:
 
     def _lens(self, command: Lens, run: Run) -> Job:
         bench = self._require()
-        check = checker(lambda: run.cancelled)
+        check = _check(run)
         if isinstance(bench.loaded.model, Encoder):
             prompt = command.prompt
             ids = bench.tokenizer.encode(prompt.text or "") if prompt.ids is None else prompt.ids
@@ -325,7 +358,7 @@ class ModelJobs:
                 if ids and ids[-1] not in bench.loaded.eos_ids:  # a target is one that ends, whoever adds the mark
                     ids += bench.loaded.eos_ids[:1]
                 prompt = replace(prompt, ids=tuple(ids))
-        check = checker(lambda: run.cancelled)
+        check = _check(run)
         ids, model = self._opened(bench, prompt)
         yield from (score_target if isinstance(model, Target) else score)(run.id, model, bench.writer, ids, check)
         return None
@@ -349,20 +382,20 @@ class ModelJobs:
 
     def _fill(self, command: Fill, run: Run) -> Job:
         bench = self._require()
-        check = checker(lambda: run.cancelled)
+        check = _check(run)
         yield fill(run.id, bench.encoder, bench.tokenizer, command.text, command.candidates, check)
         return None
 
     def _classify(self, command: Classify, run: Run) -> Job:
         bench = self._require()
-        check = checker(lambda: run.cancelled)
+        check = _check(run)
         yield classify(run.id, bench.encoder, bench.tokenizer, command.text, check, command.pair)
         return None
 
     def _embed(self, command: Embed, run: Run) -> Job:
         bench = self._require()
         pooling = Pooling.read(Path(bench.loaded.path))
-        check = checker(lambda: run.cancelled)
+        check = _check(run)
         yield from embed(run.id, bench.encoder, bench.tokenizer, command.texts, pooling, check)
         return None
 
@@ -445,6 +478,17 @@ def _loading(command: Load | LoadDraft, run: Run) -> Generator[Event, None, Load
         return loaded
     finally:
         phases.close()
+
+
+def _check(run: Run) -> Callable[[], None]:
+    """A check that raises Cancelled once the run is cancelled, MemoryError once nearly all memory is taken."""
+    cancelled, look = checker(lambda: run.cancelled), memory.watch()
+
+    def check() -> None:
+        cancelled()
+        look()
+
+    return check
 
 
 def _alike(a: Tokenizer, b: Tokenizer) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.errors import Cancelled, EngineError
+from engine.errors import Cancelled, EngineError, OutOfMemory, is_out_of_memory
 from engine.messages import Command, Done, Event, Failed, Run
 from engine.outbox import Outbox
 
@@ -166,22 +166,8 @@ class Lane:
             self._outbox.put(Done(run, "cancelled" if active.told else end.value or "done"))
         except Cancelled:
             self._outbox.put(Done(run, "cancelled"))
-        except EngineError as error:
-            self._outbox.put(Failed(run, error.message, error.hint))
-        except MemoryError:
-            self._outbox.put(_out_of_memory(run))
         except Exception as error:
-            if "out of memory" in str(error) or "can't allocate memory" in str(error):
-                self._outbox.put(_out_of_memory(run))
-            else:
-                self._outbox.put(
-                    Failed(
-                        run,
-                        f"Vitrine ran into an unexpected {type(error).__name__}: {error}",
-                        "Nothing was lost. Try again; the details below help to report it.",
-                        traceback.format_exc(),
-                    )
-                )
+            self._outbox.put(_failed(run, error))
         else:
             self._outbox.put(event)
             return True
@@ -201,9 +187,17 @@ class Lane:
                 return
 
 
-def _out_of_memory(run: int) -> Failed:
+def _failed(run: int, error: Exception) -> Failed:
+    if is_out_of_memory(error) and not isinstance(error, OutOfMemory):
+        error = OutOfMemory(
+            "There is not enough free memory for this.",
+            "Close other programs, choose a smaller model or a lower precision, or start a shorter chat.",
+        )
+    if isinstance(error, EngineError):
+        return Failed(run, error.message, error.hint)
     return Failed(
         run,
-        "There is not enough free memory for this.",
-        "Close other programs, choose a smaller model or a lower precision, or start a shorter chat.",
+        f"Vitrine ran into an unexpected {type(error).__name__}: {error}",
+        "Nothing was lost. Try again; the details below help to report it.",
+        "".join(traceback.format_exception(error)),
     )

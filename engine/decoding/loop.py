@@ -23,7 +23,7 @@ from engine.decoding.guidance import Guide
 from engine.decoding.recorder import Recorder, top_ids
 from engine.decoding.speculation import Ahead, Speculation
 from engine.decoding.wording import bias, words
-from engine.errors import Cancelled, ContextOverflow, InvalidValue
+from engine.errors import Cancelled, ContextOverflow, InvalidValue, is_out_of_memory
 from engine.messages import Drawing, Event, Generated, Progress, Started, Stats, Tokens
 from engine.models.base import Decoder
 from engine.params import CaptureParams, SamplingParams
@@ -209,6 +209,10 @@ def generate(
             yield from context.tap.events(run)
     except Cancelled:
         finish = "cancelled"
+    except Exception as error:
+        if not (is_out_of_memory(error) and recorder.count):
+            raise
+        finish = "memory"
     ahead.settle(len(ids) - 1)
     ended = time.perf_counter()
     text, records = recorder.finish()
@@ -230,6 +234,8 @@ def generate(
             ),
         ]
     )
+    if finish == "memory":
+        raise MemoryError
     return finish
 
 

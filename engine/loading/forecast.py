@@ -10,6 +10,7 @@ import bisect
 import math
 from typing import TYPE_CHECKING
 
+from engine.errors import OutOfMemory
 from engine.messages import Forecast, ModelCard, Sizes
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ USUAL, LEAST = 4096, 512
 ROOMY = 0.8
 """Share of the free memory from which it is tight: the rest is other programs'."""
 
-CHUNK = 512
+CHUNK = 128
 """Rows read in one pass (engine/decoding/loop.py)."""
 
 FIRST, SPARE = 256, 512
@@ -123,6 +124,20 @@ def loading_bytes(sizes: Sizes, precision: str) -> int:
     return 4 * sizes.largest if precision.startswith("int") else 0
 
 
+def longest_text(sizes: Sizes, precision: str, context: int, room: int, eight_bit: bool = False) -> int:
+    """The tokens of the longest text that can be read where so many bytes are free beside the weights."""
+
+    def needed(tokens: int) -> int:
+        return sum(_reading(sizes, precision, tokens, context, eight_bit))
+
+    return bisect.bisect_right(range(1, context + 1), room, key=needed)
+
+
+def _reading(sizes: Sizes, precision: str, tokens: int, context: int, eight_bit: bool) -> tuple[int, int, int]:
+    cache = cache_bytes(sizes, precision, tokens, context, eight_bit)
+    return cache, capture_bytes(sizes, tokens), scratch_bytes(sizes, precision, tokens)
+
+
 def forecast(card: ModelCard, precision: str, free: int | None, eight_bit: bool = False) -> Forecast | None:
     """What the model of the card would take in that precision; None where the card does not know enough.
 
@@ -131,18 +146,41 @@ def forecast(card: ModelCard, precision: str, free: int | None, eight_bit: bool 
     held, sizes = dict(card.bytes_in_memory), card.sizes
     if precision not in held or sizes is None or not card.context:
         return None
-
-    def parts(tokens: int, form: str = precision) -> tuple[int, int, int, int]:
-        cache = cache_bytes(sizes, form, tokens, card.context, eight_bit)
-        return held[form], cache, capture_bytes(sizes, tokens), scratch_bytes(sizes, form, tokens)
-
     usual, least = min(card.context, USUAL), min(card.context, LEAST)
-    needed = sum(parts(usual))
-    verdict, longest, instead = "", card.context, ""
-    if free is not None:
-        longest = bisect.bisect_right(range(1, card.context + 1), free, key=lambda tokens: sum(parts(tokens)))
-        verdict = "too large" if longest < least else "tight" if needed > ROOMY * free else "fits"
-        if verdict == "too large":
-            smaller = ORDER[ORDER.index(precision) + 1 :] if precision in ORDER else ORDER[2:]
-            instead = next((form for form in smaller if sum(parts(least, form)) <= free), "")
-    return Forecast(card.path, precision, *parts(usual), usual, free, verdict, longest, instead)
+    parts = held[precision], *_reading(sizes, precision, usual, card.context, eight_bit)
+    if free is None:
+        return Forecast(card.path, precision, *parts, usual, free, "", card.context)
+    longest = {
+        form: longest_text(sizes, form, card.context, free - held[form], eight_bit)
+        for form in (precision, *fewer_bits(precision))
+    }
+    verdict = "too large" if longest[precision] < least else "tight" if sum(parts) > ROOMY * free else "fits"
+    smaller = [form for form in fewer_bits(precision) if longest[form] >= least]
+    instead = smaller[0] if smaller and verdict == "too large" else ""
+    return Forecast(card.path, precision, *parts, usual, free, verdict, longest[precision], instead)
+
+
+def fewer_bits(precision: str) -> tuple[str, ...]:
+    """The precisions that can be chosen where one takes too much, the largest first."""
+    return ORDER[ORDER.index(precision) + 1 :] if precision in ORDER else ORDER[2:]
+
+
+def check_fits(card: ModelCard, precision: str, free: int | None, eight_bit: bool = False) -> None:
+    """Raise OutOfMemory where the model is too large, and say what would fit."""
+    found = forecast(card, precision, free, eight_bit)
+    if found is None or found.free is None or found.verdict != "too large":
+        return
+    least = min(card.context, LEAST)
+    assert card.sizes is not None
+    needed = found.weights + sum(_reading(card.sizes, precision, least, card.context, eight_bit))
+    raise OutOfMemory(
+        f"{card.name} does not fit into the free memory: it needs {amount(needed)} in {precision}, and "
+        f"{amount(found.free)} are free.",
+        f"In {found.instead} it fits." if found.instead else "Close other programs, or choose a smaller model.",
+        needed - found.free,
+    )
+
+
+def amount(nbytes: int) -> str:
+    """Bytes in words: 724 MB, 2.1 GB."""
+    return f"{nbytes / 1e9:.1f} GB" if nbytes >= 1e9 else f"{nbytes / 1e6:.0f} MB"

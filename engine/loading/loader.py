@@ -17,12 +17,13 @@ from engine.errors import BadModelFiles, EngineError
 from engine.loading import memory, threads
 from engine.loading.checkpoint import Checkpoint, checkpoint
 from engine.loading.files import DOWNLOAD_AGAIN
+from engine.loading.forecast import check_fits, sizes_of, weights_of
 from engine.loading.fusing import fuse
 from engine.loading.gguf import GGUFWeights
 from engine.loading.placing import Placing
 from engine.loading.precision import Precision, beside, choose
 from engine.loading.safetensors import Weights, listed
-from engine.messages import Held
+from engine.messages import Held, ModelCard, Sizes
 from engine.models import family
 from engine.models.base import DecoderConfig, LanguageModel, Reader
 from engine.params import LoadParams
@@ -67,6 +68,7 @@ class LoadedModel:
     start_id: int | None = None
     runs: str = ""
     held: tuple[Held, ...] = ()
+    sizes: Sizes | None = None
 
 
 def load(
@@ -96,6 +98,11 @@ def load(
     with torch.device("meta"):
         model: LanguageModel = module.Model(config)
     names = matched(model, weights, found)
+    sizes, in_memory = sizes_of(weights, model), weights_of(weights, model)[1]
+    card = ModelCard(
+        str(found.path), found.described[0], context=config.context, bytes_in_memory=in_memory, sizes=sizes
+    )
+    check_fits(card, precision.name, memory.available(device), params.cache == "8-bit")
     tied = {name for name, other in model.optional.items() if other and name not in names.values()}
     parameters = sum(weight.numel() for name, weight in model.named_parameters() if name not in tied)
     vocabularies = {config.vocabulary, getattr(config, "source_vocabulary", config.vocabulary)}
@@ -138,6 +145,7 @@ def load(
         start_id=_start_id(generation, raw),
         runs=_runs(held, precision),
         held=held,
+        sizes=sizes,
     )
 
 

@@ -10,7 +10,8 @@ import contextlib
 import ctypes
 import functools
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 
 LARGE, HUGE = 2**20, 2**25
 """Bytes from which a block is mapped by itself: while a model is loaded, and afterwards, glibc's own largest."""
+
+LOOK_EVERY, RESERVE = 0.1, 2**26
+"""How often what is free is looked at while a model runs, in seconds, and how many bytes of it are left alone."""
 
 OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 FIGURES = {
@@ -43,6 +47,25 @@ def give_back() -> None:
     with contextlib.suppress(AttributeError):
         if libc := _libc():
             libc.malloc_trim(0)
+
+
+def watch() -> Callable[[], None]:
+    """A function that raises MemoryError once nearly all memory is taken; it looks now and then, however often called.
+
+    What was granted is only taken when it is written to, and then it is too late: the system ends the process.
+    """
+    looked = 0.0
+
+    def look() -> None:
+        nonlocal looked
+        now = time.monotonic()
+        if now - looked > LOOK_EVERY:
+            looked = now
+            free = available()
+            if free is not None and free < RESERVE:
+                raise MemoryError
+
+    return look
 
 
 @contextlib.contextmanager
