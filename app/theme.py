@@ -241,6 +241,15 @@ def probability_color(probability: float) -> QColor:
     return _cividis()[min(255, max(0, round(probability * 255)))]
 
 
+SIDES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+"""Sides of a comparison. Source: the palette of Okabe and Ito, which every kind of colour vision tells apart."""
+
+
+def side_color(number: int) -> QColor:
+    """The colour of a side, counted from 0."""
+    return QColor(SIDES[number])
+
+
 def attention_lut() -> npt.NDArray[np.uint8]:
     """The attention ramp of the current theme, uint8 [256, 3]: from the surface through the accent to its far end."""
     return _ramp(_current)

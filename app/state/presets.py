@@ -68,11 +68,8 @@ class Presets(QObject):
 
     @property
     def baseline(self) -> SamplingParams:
-        """The chosen preset's values, without the person's changes. What it does not name is off; see KEPT."""
-        if self.name == MODELS_OWN:
-            return self._own
-        off = SamplingParams.neutral(**{key: getattr(self._own, key) for key in KEPT})
-        return off.replace(**self.preset.sampling)
+        """The chosen preset's values, without the person's changes."""
+        return self.values(self.name)
 
     @property
     def description(self) -> str:
@@ -89,6 +86,13 @@ class Presets(QObject):
     def changed_from_preset(self, name: str) -> bool:
         """Whether this field differs from the preset."""
         return name in self._changes
+
+    def values(self, name: str) -> SamplingParams:
+        """A preset's values. What it does not name is off; see KEPT."""
+        if name == MODELS_OWN:
+            return self._own
+        off = SamplingParams.neutral(**{key: getattr(self._own, key) for key in KEPT})
+        return off.replace(**self._all[name].sampling)
 
     def set_sampling(self, sampling: SamplingParams) -> None:
         """Use these values from the next token on."""

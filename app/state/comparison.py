@@ -1,0 +1,296 @@
+"""Side by side: one prompt, two to four answers written at once with other settings or seeds, one of them kept.
+
+It asks in the chat's place, with all that was said before, and writes nothing into the chat until an answer is kept.
+Each side is the settings of the Sampling pane, or a preset, and what the person changed from them; the seeds are the
+sides' own, so that two sides that are otherwise alike still differ.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from PySide6.QtCore import QObject, Signal
+
+from app.state.answer import STATUS
+from app.state.captures import Captures
+from app.state.conversation import Conversation
+from app.state.differing import Difference, differences
+from app.state.library import Library, title_of
+from app.state.presets import Presets
+from app.state.workspace import Workspace
+from engine import (
+    Done,
+    Drawing,
+    Event,
+    Failed,
+    Generate,
+    Generated,
+    Message,
+    ModelInfo,
+    Prompt,
+    Retune,
+    Run,
+    SamplingParams,
+    SaveMessage,
+    Started,
+    Stats,
+    StoredMessage,
+    Tokens,
+)
+
+FEWEST, MOST = 2, 4
+LETTERS = "ABCD"
+
+
+@dataclass(slots=True)
+class Side:
+    """One answer and how it is written. preset: "" is what the Sampling pane says. key: of its records in Captures.
+
+    status: "" before the first prompt, then writing, done, length, stopped or failed. seed: the one drawn.
+    kept: the message that it became in the chat, or "".
+    """
+
+    preset: str = ""
+    changes: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
+    key: str = ""
+    status: str = ""
+    seed: int = -1
+    run: Run | None = None
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    speed: float = 0.0
+    tokens: int = 0
+    model: str = ""
+    error: str = ""
+    kept: str = ""
+    drawings: list[Drawing] = field(default_factory=list)
+
+
+class Comparison(QObject):
+    """sides_changed: there are more or fewer, or one has other settings. text_added: number of a side and new text.
+
+    side_changed: number of a side that began, ended or was kept. running_changed: whether any is being written.
+    refused: message, hint, details of what could not be done.
+    """
+
+    sides_changed = Signal()
+    side_changed = Signal(int)
+    text_added = Signal(int, str)
+    running_changed = Signal(bool)
+    refused = Signal(str, str, str)
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        conversation: Conversation,
+        library: Library,
+        presets: Presets,
+        captures: Captures,
+    ) -> None:
+        super().__init__()
+        self._workspace = workspace
+        self._talk = conversation
+        self._library = library
+        self._presets = presets
+        self._captures = captures
+        self._chat = ""  # where it was asked
+        self._asked: tuple[StoredMessage, ...] = ()  # what the answers answer; in the chat once one of them is kept
+        self._continued = ""  # the text that they continue
+        self.sides: list[Side] = []
+        for _ in range(FEWEST):
+            self.sides.append(self._new_side())
+        presets.sampling_changed.connect(self._on_sampling)
+        presets.presets_changed.connect(self.sides_changed)
+        workspace.model_changed.connect(self._on_model)
+
+    @property
+    def running(self) -> bool:
+        return any(side.run is not None for side in self.sides)
+
+    @property
+    def kind(self) -> str:
+        """Of the loaded model; "" while there is none."""
+        return self._workspace.info.kind if self._workspace.info else ""
+
+    # --- how it is written --------------------------------------------------------------------------------------------
+
+    def baseline(self, side: Side) -> SamplingParams:
+        """What a side's settings are without its own changes."""
+        known = side.preset in {preset.name for preset in self._presets.presets}
+        return self._presets.values(side.preset) if known else self._presets.sampling
+
+    def settings(self, side: Side) -> SamplingParams:
+        """What a side will be written with, or is being written with from the next token on."""
+        return self.baseline(side).replace(**side.changes)
+
+    def add(self) -> None:
+        if len(self.sides) < MOST and not self.running:
+            self.sides.append(self._new_side())
+            self.sides_changed.emit()
+
+    def remove(self, number: int) -> None:
+        if len(self.sides) > FEWEST and not self.running:
+            del self.sides[number]
+            self.sides_changed.emit()
+
+    def choose(self, number: int, preset: str) -> None:
+        """Write this side with a preset, "" for what the Sampling pane says; its seed stays."""
+        side = self.sides[number]
+        side.preset, side.changes = preset, {name: side.changes[name] for name in ("seed",) if name in side.changes}
+        self._settle(side)
+
+    def change(self, number: int, sampling: SamplingParams) -> None:
+        """Use these values for this side."""
+        side = self.sides[number]
+        baseline = self.baseline(side).to_dict()
+        side.changes = {name: value for name, value in sampling.to_dict().items() if value != baseline[name]}
+        self._settle(side)
+
+    def reset(self, number: int, name: str) -> None:
+        """One field back to what the preset says."""
+        self.sides[number].changes.pop(name, None)
+        self._settle(self.sides[number])
+
+    def _new_side(self) -> Side:
+        seeds = {side.changes.get("seed") for side in self.sides}
+        return Side(changes={"seed": next(seed for seed in range(1, MOST + 2) if seed not in seeds)})
+
+    def _settle(self, side: Side) -> None:
+        if side.run is not None:
+            self._workspace.submit(Retune(side.run.id, sampling=self.settings(side)))
+        self.sides_changed.emit()
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def ask(self, text: str) -> bool:
+        """Have every side answer this, or continue it where the chat continues texts. False: it was refused."""
+        info = self._workspace.info
+        if self.running or not text.strip():
+            return False
+        if info is None or info.kind == "encoder":
+            message = "No model is loaded." if info is None else f"{info.name} writes no text."
+            self.refused.emit(message, "Choose one in the Models pane.", "")
+            return False
+        chat, path = self._talk.chat, self._talk.path
+        self._chat, self._continued, self._asked = chat.id, "", ()
+        if not info.chat_template and info.kind != "decoder":
+            prompt = Prompt(source=text)
+        elif chat.mode == "complete":
+            prompt, self._continued = Prompt(text=text), text
+        else:
+            self._asked = (self._message("user", text, path[-1].id if path else ""),)
+            system = [Message("system", chat.system)] if chat.system.strip() else []
+            turns = [Message(each.role, each.text) for each in (*path, *self._asked) if each.text]
+            prompt = Prompt(messages=(*system, *turns))
+        for number, side in enumerate(self.sides):
+            self._write(number, side, prompt, info)
+        self._captures.show([side.key for side in self.sides[:1]])  # the focus follows the first one
+        self.running_changed.emit(True)
+        return True
+
+    def stop(self) -> None:
+        """End them all; what they have written stays."""
+        for side in self.sides:
+            if side.run is not None:
+                side.run.cancel()
+
+    def _write(self, number: int, side: Side, prompt: Prompt, info: ModelInfo) -> None:
+        sampling = self.settings(side)
+        fresh = Side(side.preset, side.changes, status="writing", sampling=sampling, model=info.name)
+        self.sides[number] = fresh
+        command = Generate(prompt, sampling)
+        fresh.run = self._workspace.submit(command, lambda event: self._take(number, event))
+        fresh.key = f"side-{fresh.run.id}"
+        self._captures.set_context(fresh.key, prompt)
+        self._captures.begin(fresh.key, fresh.run.id)
+        self.side_changed.emit(number)
+
+    def _take(self, number: int, event: Event) -> None:
+        side = self.sides[number]
+        match event:
+            case Started(seed=seed, drawing=drawing):
+                side.seed = seed
+                side.drawings += [drawing] if drawing is not None else []
+            case Tokens(text=text, records=records):
+                side.text += text
+                side.tokens += len(records)
+                self.text_added.emit(number, text)
+            case Stats(tokens_per_second=speed):
+                side.speed = speed
+            case Generated(text=text, ids=ids, tokens_per_second=speed):
+                side.text, side.tokens, side.speed = text, len(ids), speed
+            case Done() | Failed():
+                side.run = None
+                side.status = STATUS.get(event.reason, "done") if isinstance(event, Done) else "failed"
+                side.error = f"{event.message} {event.hint}".strip() if isinstance(event, Failed) else ""
+                self.side_changed.emit(number)
+                if not self.running:
+                    self.running_changed.emit(False)
+
+    # --- what came of it ----------------------------------------------------------------------------------------------
+
+    def differences(self, number: int) -> list[Difference]:
+        """How a side's answer differs from the first side's."""
+        return differences(self.sides[0].text, self.sides[number].text)
+
+    @property
+    def can_keep(self) -> bool:
+        """Whether the answers are of a kind that a chat holds."""
+        return bool(self._asked or self._continued)
+
+    def keep(self, number: int) -> bool:
+        """Take this answer into the chat, after what it answers. False: it was refused, and `refused` says why."""
+        side, talk = self.sides[number], self._talk
+        if side.run is not None or not side.text or side.kept or not self.can_keep:
+            return False
+        before = self._asked[0].parent if self._asked else ""
+        if talk.chat.id != self._chat or (before and before not in talk.tree):
+            self.refused.emit("The chat that these answers belong to is not shown.", "Open it, then keep one.", "")
+            return False
+        if talk.answering is not None:
+            self.refused.emit("The chat is writing an answer.", "Wait for its end, or stop it.", "")
+            return False
+        answer = self._answer(side)
+        side.kept = answer.id
+        title = talk.chat.title or title_of((*self._asked, answer)[0].text)
+        self._library.save(replace(talk.chat, title=title, updated=time.time(), model=side.model))
+        for message in self._asked:
+            if message.id not in talk.tree:
+                talk.tree.put(message)
+                self._workspace.submit(SaveMessage(message))
+        records = self._captures.records(side.key)
+        talk.tree.put(answer)
+        self._workspace.submit(SaveMessage(answer, tuple(records), tuple(side.drawings)))
+        self._captures.adopt(answer.id, records, side.drawings)
+        talk.show_version(answer.id, 0)
+        self.side_changed.emit(number)
+        return True
+
+    def _answer(self, side: Side) -> StoredMessage:
+        """A side's answer as a message of the chat."""
+        stats: dict[str, Any] = {"tokens": side.tokens, "tokens_per_second": round(side.speed, 2)}
+        if self._continued:
+            stats["prompt_length"] = len(self._continued)
+        role, parent = ("assistant", self._asked[0].id) if self._asked else ("text", "")
+        return replace(
+            self._message(role, self._continued + side.text, parent),
+            status=side.status,
+            model=side.model,
+            settings={**side.sampling.to_dict(), "seed": side.seed},
+            stats=stats,
+        )
+
+    def _message(self, role: str, text: str, parent: str) -> StoredMessage:
+        return StoredMessage(uuid.uuid4().hex, self._chat, parent, role, text, created=time.time())
+
+    def _on_sampling(self, _: SamplingParams) -> None:
+        for side in self.sides:
+            if side.run is not None:
+                self._workspace.submit(Retune(side.run.id, sampling=self.settings(side)))
+        self.sides_changed.emit()
+
+    def _on_model(self, _: ModelInfo | None) -> None:
+        self.sides_changed.emit()
