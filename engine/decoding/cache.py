@@ -121,25 +121,25 @@ class KVCache:
         """
         return self._layers[layer].update(self.length, self.length - self.seen(layer), k, v)
 
-    def direct(self) -> Rows | None:
-        """Where native code may write one position more itself, before it is counted, and read all before it.
+    def direct(self, count: int) -> Rows | None:
+        """Where native code may write so many positions itself, before they are counted, and read all before them.
 
         None where a layer keeps its rows in another form than float32 or does not see all of them.
         """
         first = self._layers[0].keys
-        if not isinstance(first, Plain) or self._direct_of is not first.rows or self.length >= first.room:
+        if not isinstance(first, Plain) or self._direct_of is not first.rows or self.length + count > first.room:
             self._direct_of, self._rows = None, None
             if not all(layer.is_direct() for layer in self._layers):
                 return None
             for layer in self._layers:
-                layer.make_room(self.length, self.length + 1)
+                layer.make_room(self.length, self.length + count)
             stores = [store for layer in self._layers for store in (layer.keys, layer.values)]
             held = [store.rows for store in stores if isinstance(store, Plain)]
             if len({rows.stride(1) for rows in held}) > 1:  # a layer with a window grows otherwise
                 return None
             self._direct_of = held[0]
             self._rows = Rows(array.array("q", [rows.data_ptr() for rows in held]), held[0].stride(1))
-        if any(layer.window is not None and self.length >= layer.window for layer in self._layers):
+        if any(layer.window is not None and self.length + count > layer.window for layer in self._layers):
             return None
         return self._rows
 

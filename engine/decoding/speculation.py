@@ -292,9 +292,9 @@ def best_count(odds: float, prices: Sequence[float], step: float, most: int) -> 
 
 
 def pass_seconds(context: Context, rows: int, check: Check) -> float:
-    """Seconds that a pass over so many rows takes now, the better of two short ones; the context stays as it is."""
+    """Seconds that a pass over so many rows takes now, the better of two; the context stays as it is."""
     length, best = len(context.ids), float("inf")
-    for _ in range(2 if rows < 8 else 1):
+    for _ in range(2):
         begun = time.perf_counter()
         context.feed([0] * rows, check, last=False)
         if context.cache.device.type == "cuda":

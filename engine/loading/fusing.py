@@ -1,7 +1,7 @@
-"""Which models' blocks go as one native call for one token, and the call made for one.
+"""Which models' blocks go as one native call for a few tokens, and the call made for one.
 
 It looks at what the blocks are made of, not at families' names: whatever computes as Llama does, with packed weights,
-is fused. All others, and all passes over more than one token, go block by block.
+is fused. All others, and all passes over many tokens, go block by block.
 """
 
 from __future__ import annotations

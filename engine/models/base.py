@@ -42,6 +42,9 @@ __all__ = [
     "read_scaling",
 ]
 
+FUSED_TOKENS = 16
+"""Tokens that fused blocks take at once: drafts and what was drawn. A prompt's many go block by block."""
+
 Source = tuple[Tensor, Tensor, Mask]
 """What a layer of a decoder sees of the source: its keys and values [B, K, S, D], and which of them count."""
 
@@ -79,8 +82,8 @@ class Cache(Protocol):
         """Put k and v [B, K, T, D] behind what the layer has; those that can be seen, [B, K, seen + T, D]."""
         ...
 
-    def direct(self) -> Any:
-        """Where keys and values lie, for native code that writes one position more itself; None where it cannot."""
+    def direct(self, count: int) -> Any:
+        """Where keys and values lie, for native code that writes so many positions itself; None where it cannot."""
         ...
 
     def advance(self, T: int) -> None:
@@ -97,10 +100,10 @@ class Tap(Protocol):
 
 
 class Fused(Protocol):
-    """Several blocks as one native call for one token (engine/quantize/fused.py)."""
+    """Several blocks as one native call for a few tokens (engine/quantize/fused.py)."""
 
     def __call__(self, x: Tensor, positions: Any, rows: Any, position: int, first: int, last: int) -> Tensor:
-        """The state x [1, 1, C] behind blocks first to last; rows: as the cache's `direct` gives them."""
+        """The states x [1, T, C] behind blocks first to last; rows: as the cache's `direct` gives them."""
         ...
 
 
@@ -252,9 +255,10 @@ class Decoder(LanguageModel):
 
     def _fused_rows(self, ids: Tensor, cache: Cache | None, padding: Tensor | None) -> Any:
         """Where the fused blocks find this pass's keys and values; None where the blocks go one by one."""
-        if self.fused is None or cache is None or ids.numel() != 1 or padding is not None or torch.is_grad_enabled():
+        few = ids.shape[0] == 1 and ids.shape[1] <= FUSED_TOKENS
+        if self.fused is None or cache is None or not few or padding is not None or torch.is_grad_enabled():
             return None
-        return cache.direct()
+        return cache.direct(ids.shape[1])
 
     def _check_side(self, span: Span, before: int) -> None:
         """Refuse to go on across the boundary from what was read for texts of that length."""

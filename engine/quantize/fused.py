@@ -1,4 +1,4 @@
-"""Blocks of a decoder as one native call for one token: what is multiplied, where it lies, and the call itself.
+"""Blocks of a decoder as one native call for a few tokens: what is multiplied, where it lies, and the call itself.
 
 It knows addresses, no modules: whoever builds it says which weights belong where. The cache's rows are given with each
 call, since they move when it grows.
@@ -59,7 +59,7 @@ class FusedBlocks:
             records.extend(self._record(block))
         self._layers = records
         self._counters = array.array("q", [0] * (PHASES * len(blocks)))
-        self._shared = torch.empty(dimensions.shared_floats)
+        self._shared = torch.empty(0)
         self._own = torch.empty(0)
         self._call = array.array("q", [0] * len(CALL))
         self._zeros = bytes(8 * len(self._counters))
@@ -73,24 +73,27 @@ class FusedBlocks:
         first: int,
         last: int,
     ) -> Tensor:
-        """The state x, float32 [1, 1, C], behind blocks first to last.
+        """The states x, float32 [1, T, C] at position and those behind it, behind blocks first to last.
 
-        positions: cosines and signed sines of the position. rows: for each layer the addresses of its keys and values,
-        float32 [K, ..., D], which have room for one more position, and how many numbers lie from head to head.
+        positions: cosines and signed sines of the positions. rows: for each layer the addresses of its keys and values,
+        float32 [K, ..., D], which have room for T more positions, and how many numbers lie from head to head.
         """
-        d = self._d
+        d, many = self._d, x.shape[1]
         threads = torch.get_num_threads() if self._parallel else 1
-        own_bytes = (4 * d.own_floats(position + 1) + LINE - 1) // LINE * LINE
+        own_bytes = (4 * d.own_floats(many, position + many) + LINE - 1) // LINE * LINE
         if self._own.nbytes < threads * own_bytes:
             self._own = torch.empty(threads * own_bytes // 2)  # twice as much as is needed now
-        x = x.clone()
+        if self._shared.numel() < d.shared_floats(many):
+            self._shared = torch.empty(d.shared_floats(many))
+        x = x.clone(memory_format=torch.contiguous_format)
         ctypes.memset(self._counters.buffer_info()[0], 0, len(self._zeros))
         splits = 1 if threads == 1 or d.kv_heads % threads == 0 else d.heads // d.kv_heads
         (cosines, sines), (addresses, stride) = positions, rows
         numbers = (
-            self._layers.buffer_info()[0], addresses.buffer_info()[0], first, last, x.data_ptr(), cosines.data_ptr(),
-            sines.data_ptr(), position, stride, splits, self._shared.data_ptr(), self._own.data_ptr(), own_bytes,
-            self._counters.buffer_info()[0], self._parallel, self._team_size, self._give_way, threads, 0, 0, 0,
+            self._layers.buffer_info()[0], addresses.buffer_info()[0], first, last, x.data_ptr(), many,
+            cosines.data_ptr(), sines.data_ptr(), position, stride, splits, self._shared.data_ptr(),
+            self._own.data_ptr(), own_bytes, self._counters.buffer_info()[0], self._parallel, self._team_size,
+            self._give_way, threads, 0, 0, 0,
         )  # fmt: skip
         call = array.array("q", numbers)
         self._run(call.buffer_info()[0])

@@ -1,12 +1,13 @@
-"""Several blocks of a decoder for one token in one native call: small models then wait for memory, not for Python.
+"""Several blocks of a decoder for a few tokens in one native call: small models then wait for memory, not for Python.
 
 Threads go through the blocks together. What is short (norms, activations, quantising the input of a product) each does
 for itself, on numbers of its own; rows of products and heads of attention are shared out by counters; five times a
-block all wait for each other. Who does what changes no bit of the result.
+block all wait for each other. Who does what changes no bit of the result, nor do the other tokens of a call.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from llvmlite import ir
@@ -19,13 +20,13 @@ from engine.quantize.kernels.entry import PARALLEL, PLAN, PRODUCT
 from engine.quantize.kernels.products import FIELDS
 
 CALL = (
-    "layers", "rows", "first", "last", "x", "cosines", "sines", "position", "stride", "splits", "shared", "own",
-    "own_bytes", "counters", "parallel", "team_size", "give_way", "threads", "workers", "arrived", "round",
+    "layers", "rows", "first", "last", "x", "many", "cosines", "sines", "position", "stride", "splits", "shared",
+    "own", "own_bytes", "counters", "parallel", "team_size", "give_way", "threads", "workers", "arrived", "round",
 )  # fmt: skip
-"""A call: 64-bit integers in this order. rows: for each layer the addresses of its keys and values, whose heads lie
-`stride` floats apart. splits: parts that the query heads of a group are shared out in. own: scratch of own_bytes for
-each thread; shared: for all. team_size, give_way: addresses of omp_get_num_threads and sched_yield. The last three are
-the call's own."""
+"""A call: 64-bit integers in this order. many: tokens, the first of them at `position`. rows: for each layer the
+addresses of its keys and values, whose heads lie `stride` floats apart. splits: parts that the query heads of a group
+are shared out in. own: scratch of own_bytes for each thread; shared: for all. team_size, give_way: addresses of
+omp_get_num_threads and sched_yield. The last three are the call's own."""
 
 LAYER = (
     "norm", "qkv", "qkv_bias", "q_norm", "k_norm", "out", "out_bias", "next_norm", "gate_up", "down",
@@ -62,18 +63,19 @@ class Dimensions:
         return max(self.width, self.heads * self.head_dim, self.hidden)
 
     @property
-    def shared_floats(self) -> int:
-        """Numbers in the scratch of all: what products and attention give."""
-        return self.projected + self.heads * self.head_dim + 2 * self.width + 2 * self.hidden
+    def blocks(self) -> int:
+        """Blocks of the widest input of a product, at most."""
+        return -(-self.widest // 128) * 128 // BLOCK
 
-    def own_floats(self, positions: int) -> int:
-        """Numbers in a thread's scratch for so many keys: the state, an input, its bytes, heads and their scores."""
-        blocks = -(-self.widest // 128) * 128 // BLOCK
+    def shared_floats(self, many: int) -> int:
+        """Numbers in the scratch of all for so many tokens: what products and attention give."""
+        return many * (self.projected + self.heads * self.head_dim + 2 * self.width + 2 * self.hidden)
+
+    def own_floats(self, many: int, positions: int) -> int:
+        """Numbers in a thread's scratch for so many tokens and keys: states, inputs as bytes, heads and scores."""
         group = self.heads // self.kv_heads
         return (
-            self.width
-            + self.widest
-            + blocks * (BLOCK // 4 + 2)
+            many * (self.width + self.widest + self.blocks * (BLOCK // 4 + 2))
             + 64
             + self.heads * self.head_dim
             + group * (positions + 2 * 8)
@@ -142,11 +144,21 @@ class Stretch:
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _product(self) -> None:
-        """`product(plan, x, codes, step, shift, y, counter)`: a thread's part of a product, x quantised before."""
-        f = Emitter(self.module, "product", [POINTER] * 7, internal=True)
-        plan, x, codes, step, shift, y, counter = f.arguments
+        """`product(plan, x, codes, step, shift, y, counter, many)`: a thread's part of it, x quantised before.
+
+        x: so many rows; y: those of each matrix's results, one matrix behind the other.
+        """
+        f = Emitter(self.module, "product", [POINTER] * 7 + [I64], internal=True)
+        plan, x, codes, step, shift, y, counter, many = f.arguments
         width, blocks, shares, matrices = (f.load(I64, plan, PLAN.index(name), I64, 8) for name in PLAN)
-        f.b.call(self.module.globals["quantise"], [x, width, blocks, codes, step, shift])
+
+        def quantised(row: Value) -> None:
+            begin = f.b.mul(row, blocks)
+            places = (f.at(codes, f.b.mul(begin, count(BLOCK)), I8), f.at(step, begin, F32), f.at(shift, begin, F32))
+            source = f.at(x, f.b.mul(row, width), F32)
+            f.b.call(self.module.globals["quantise"], [source, width, blocks, *places])
+
+        _rows(f, many, quantised)
         records = f.at(plan, len(PLAN), I64)
 
         def share(at: Value) -> None:
@@ -160,8 +172,8 @@ class Stretch:
             end = f.b.add(begin, size)
             end = f.b.select(f.b.icmp_signed("<", end, tiles), end, tiles)
             function = f.b.inttoptr(field(matrix, "product"), PRODUCT.as_pointer())
-            results = f.at(y, field(matrix, "offset"), F32)
-            f.b.call(function, [matrix, codes, step, shift, blocks, results, count(1), begin, end])
+            results = f.at(y, f.b.mul(field(matrix, "offset"), many), F32)
+            f.b.call(function, [matrix, codes, step, shift, blocks, results, many, begin, end])
 
         def field(matrix: Value, name: str) -> Value:
             return f.load(I64, matrix, FIELDS.index(name), I64, 8)
@@ -172,49 +184,60 @@ class Stretch:
     def _heads(self) -> None:
         """`heads(call, layer, qkv, y, room, unit, index)`: one share of a layer's attention.
 
-        A share is a part of the query heads of one group. Each rotates the new key and writes it where it belongs;
-        where a group is shared out, all write the same.
+        A share is a part of the query heads of one group, for all tokens in turn. Each rotates the new key and writes
+        it where it belongs; where a group is shared out, all write the same.
         """
         d = self.d
         D, group = d.head_dim, d.heads // d.kv_heads
         f = Emitter(self.module, "heads", [POINTER] * 5 + [I64, I64], internal=True)
         call, layer, qkv, y, room, unit, index = f.arguments
         cosines, sines = (self._read(f, call, name, POINTER) for name in ("cosines", "sines"))
-        position, splits = self._read(f, call, "position"), self._read(f, call, "splits")
+        many_tokens, splits = self._read(f, call, "many"), self._read(f, call, "splits")
         head, part = f.b.sdiv(unit, splits), f.b.srem(unit, splits)
         begin = f.b.sdiv(f.b.mul(part, count(group)), splits)
         many = f.b.sub(f.b.sdiv(f.b.mul(f.b.add(part, count(1)), count(group)), splits), begin)
         rows = f.at(self._read(f, call, "rows", POINTER), f.b.mul(index, count(2)), I64)
         away = f.b.mul(head, self._read(f, call, "stride"))
         keys, values = (f.at(f.load(POINTER, rows, place, I64, 8), away, F32) for place in (0, 1))
-        here = f.b.mul(position, count(D))
-
         turned = f.room(F32, D)
-        self._ready(f, layer, "k_norm", qkv, f.b.add(head, count(d.heads)), turned)
-        rotate(f, turned, cosines, sines, f.at(keys, here, F32), D)
-        self._ready(f, layer, "", qkv, f.b.add(head, count(d.heads + d.kv_heads)), f.at(values, here, F32))
-
         first = f.b.add(f.b.mul(head, count(group)), begin)
-
-        def query(at: Value, _: object) -> list[Value]:
-            self._ready(f, layer, "q_norm", qkv, f.b.add(first, at), turned)
-            each(f, D, lambda place: put(f, f.b.fmul(get(f, turned, place), number(d.scale)), turned, place))
-            rotate(f, turned, cosines, sines, f.at(room, f.b.mul(at, count(D)), F32), D)
-            return []
-
-        f.loop(count(0), many, 1, [], query)
         scores = f.at(room, d.heads * D, F32)
-        results = f.at(y, f.b.mul(first, count(D)), F32)
-        f.b.call(
-            self.module.globals["attend"], [room, many, keys, values, f.b.add(position, count(1)), scores, results]
-        )
+
+        def token(row: Value) -> None:
+            position = f.b.add(self._read(f, call, "position"), row)
+            here, table = f.b.mul(position, count(D)), f.b.mul(row, count(D))
+            turn = f.at(cosines, table, F32), f.at(sines, table, F32)
+
+            def ready(norm: str, before: int, heads: int, index: Value, target: Value) -> None:
+                """Of the projection with so many heads, behind those with `before` heads."""
+                own = f.b.add(f.b.mul(many_tokens, count(before)), f.b.add(f.b.mul(row, count(heads)), index))
+                source = f.at(qkv, f.b.mul(own, count(D)), F32)
+                self._ready(f, layer, norm, source, f.b.add(index, count(before)), target)
+
+            ready("k_norm", d.heads, d.kv_heads, head, turned)
+            rotate(f, turned, *turn, f.at(keys, here, F32), D)
+            ready("", d.heads + d.kv_heads, d.kv_heads, head, f.at(values, here, F32))
+
+            def query(at: Value) -> None:
+                ready("q_norm", 0, d.heads, f.b.add(first, at), turned)
+                each(f, D, lambda place: put(f, f.b.fmul(get(f, turned, place), number(d.scale)), turned, place))
+                rotate(f, turned, *turn, f.at(room, f.b.mul(at, count(D)), F32), D)
+
+            _rows(f, many, query)
+            results = f.at(y, f.b.mul(f.b.add(f.b.mul(row, count(d.heads)), first), count(D)), F32)
+            seen = f.b.add(position, count(1))
+            f.b.call(self.module.globals["attend"], [room, many, keys, values, seen, scores, results])
+
+        _rows(f, many_tokens, token)
         f.b.ret_void()
 
-    def _ready(self, f: Emitter, layer: Value, norm: str, qkv: Value, head: Value, y: Value) -> None:
-        """A head's query, key or value with its bias, normed where the layer has a norm of that name."""
+    def _ready(self, f: Emitter, layer: Value, norm: str, x: Value, head: Value, y: Value) -> None:
+        """A head's query, key or value with its bias, normed where the layer has a norm of that name.
+
+        head: its number among all of them.
+        """
         D = self.d.head_dim
         begin = f.b.mul(head, count(D))
-        x = f.at(qkv, begin, F32)
         each(f, D, lambda place: put(f, get(f, x, place), y, place))
         self._add_given(f, layer, "qkv_bias", y, begin, D)
         if norm:
@@ -234,18 +257,34 @@ class Stretch:
         worker = f.b.atomic_rmw("add", f.at(call, CALL.index("workers"), I64), count(1), "monotonic")
         shared, own = self._read(f, call, "shared", POINTER), self._read(f, call, "own", POINTER)
         own = f.at(own, f.b.mul(worker, self._read(f, call, "own_bytes")), I8)
-        qkv, y = shared, f.at(shared, d.projected, F32)
-        out = f.at(y, d.heads * d.head_dim, F32)
-        down = f.at(out, d.width, F32)
-        gate_up = f.at(down, d.width, F32)
-        blocks = -(-d.widest // 128) * 128 // BLOCK
-        x, n = own, f.at(own, d.width, F32)
-        codes = f.at(n, d.widest, F32)
-        step = f.at(codes, blocks * BLOCK, I8)
-        shift = f.at(step, blocks, F32)
-        room = f.at(shift, blocks + 64, F32)
+        many = self._read(f, call, "many")
+
+        def behind(base: Value, length: int, kind: ir.Type = F32) -> Value:
+            """Behind so much for each token."""
+            return f.at(base, f.b.mul(many, count(length)), kind)
+
+        def row_of(base: Value, row: Value, length: int) -> Value:
+            return f.at(base, f.b.mul(row, count(length)), F32)
+
+        qkv, y = shared, behind(shared, d.projected)
+        out = behind(y, d.heads * d.head_dim)
+        down = behind(out, d.width)
+        gate_up = behind(down, d.width)
+        x, n = own, behind(own, d.width)
+        codes = behind(n, d.widest)
+        step = behind(codes, d.blocks * BLOCK, I8)
+        shift = behind(step, d.blocks)
+        room = f.at(behind(shift, d.blocks), 64, F32)
         begin = self._read(f, call, "x", POINTER)
-        each(f, d.width, lambda place: put(f, get(f, begin, place), x, place))
+
+        def copied(source: Value, target: Value) -> None:
+            def one(row: Value) -> None:
+                a, b = row_of(source, row, d.width), row_of(target, row, d.width)
+                each(f, d.width, lambda place: put(f, get(f, a, place), b, place))
+
+            _rows(f, many, one)
+
+        copied(begin, x)
 
         def layer(index: Value, _: object) -> list[Value]:
             record = f.at(self._read(f, call, "layers", POINTER), f.b.mul(index, count(len(LAYER))), I64)
@@ -256,25 +295,38 @@ class Stretch:
 
             def multiply(plan: str, source: Value, target: Value, phase: int) -> None:
                 counter = f.at(counters, phase, I64)
-                f.b.call(self.module.globals["product"], [named(plan), source, codes, step, shift, target, counter])
+                arguments = [named(plan), source, codes, step, shift, target, counter, many]
+                f.b.call(self.module.globals["product"], arguments)
                 self._together(f)
 
-            rms_norm(f, x, named("norm"), n, d.width, d.epsilon)
+            def normed(row: Value, weight: str) -> None:
+                own = row_of(x, row, d.width)
+                rms_norm(f, own, named(weight), row_of(n, row, d.width), d.width, d.epsilon)
+
+            def attended(row: Value) -> None:
+                own = row_of(x, row, d.width)
+                add(f, own, row_of(out, row, d.width), d.width)
+                self._add_given(f, record, "out_bias", own, count(0), d.width)
+                normed(row, "next_norm")
+
+            def gated(row: Value) -> None:
+                gate, up = row_of(gate_up, row, d.hidden), row_of(behind(gate_up, d.hidden), row, d.hidden)
+                silu_times(f, gate, up, row_of(n, row, d.hidden), d.hidden)
+
+            _rows(f, many, lambda row: normed(row, "norm"))
             multiply("qkv", n, qkv, 0)
             self._attend(f, record, index, qkv, y, room, f.at(counters, 1, I64))
             multiply("out", y, out, 2)
-            add(f, x, out, d.width)
-            self._add_given(f, record, "out_bias", x, count(0), d.width)
-            rms_norm(f, x, named("next_norm"), n, d.width, d.epsilon)
+            _rows(f, many, attended)
             multiply("gate_up", n, gate_up, 3)
-            silu_times(f, gate_up, f.at(gate_up, d.hidden, F32), n, d.hidden)
+            _rows(f, many, gated)
             multiply("down", n, down, 4)
-            add(f, x, down, d.width)
+            _rows(f, many, lambda row: add(f, row_of(x, row, d.width), row_of(down, row, d.width), d.width))
             return []
 
         f.loop(self._read(f, call, "first"), self._read(f, call, "last"), 1, [], layer)
         with f.b.if_then(f.b.icmp_signed("==", worker, count(0))):
-            each(f, d.width, lambda place: put(f, get(f, x, place), begin, place))
+            copied(x, begin)
         f.b.ret_void()
         return f.function
 
@@ -307,3 +359,13 @@ class Stretch:
 
     def _read(self, f: Emitter, call: Value, name: str, kind: ir.Type = I64) -> Value:
         return f.load(kind, call, CALL.index(name), I64, 8)
+
+
+def _rows(f: Emitter, many: Value, body: Callable[[Value], None]) -> None:
+    """body(row) for so many rows."""
+
+    def one(row: Value, _: object) -> list[Value]:
+        body(row)
+        return []
+
+    f.loop(count(0), many, 1, [], one)

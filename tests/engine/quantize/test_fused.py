@@ -90,6 +90,24 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
     assert torch.equal(answers[0], answers[1]) and torch.equal(answers[0], answers[2])
 
 
+@pytest.mark.parametrize("count", [2, 3, 7, 8, 16])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_tokens_read_together_give_the_bits_of_tokens_read_alone(shape: Shape, threads: int, count: int) -> None:
+    model = from_shape(shape, "int4", threads).model
+    torch.set_num_threads(threads)
+    ids = torch.randint(0, shape.vocabulary, (1, 250 + 2 * count), generator=torch.Generator().manual_seed(count))
+    alone = one_by_one(model, ids, 250)
+    cache = KVCache.for_model(model)
+    with torch.inference_mode():
+        model(ids[:, :250], cache)
+        together = torch.cat([model(part, cache) for part in ids[:, 250:].split(count, 1)], 1)
+        cache.truncate(250)
+        again = model(ids[:, 250 : 250 + count], cache, last=True)
+    assert torch.equal(together, alone)
+    assert torch.equal(again[:, 0], alone[:, count - 1])
+
+
 def test_rows_that_native_code_wrote_serve_later_passes() -> None:
     model = from_shape(SHAPES[0], "int4", 1).model
     ids = torch.randint(0, 320, (1, 300), generator=torch.Generator().manual_seed(5))
@@ -122,6 +140,7 @@ def test_a_layer_that_is_looked_at_is_shown_and_the_others_stay_fused() -> None:
     cache = KVCache.for_model(model)
     with torch.inference_mode():
         model(ids[:, :11], cache)
+        calls.clear()
         tap.begin(11)
         answer = model(ids[:, 11:], cache, tap)
         [shown] = tap.events(0, last=True)
