@@ -62,11 +62,12 @@ class Pane(QWidget):
         column.addLayout(self._make_head())
         column.addWidget(self._make_scroll(), 1)
         self._models.cards_changed.connect(self._show_cards)
+        self._models.forecasts_changed.connect(self._show_forecasts)
         self._models.failed.connect(lambda message, hint: self.notice.fail(message, hint, ""))
         self._workspace.model_changed.connect(self._show_cards)
         self._workspace.loading_changed.connect(self._show_loading)
         # The details are told in the chat, which has the room for them.
-        self._workspace.load_failed.connect(lambda message, hint, _: self.notice.fail(message, hint, ""))
+        self._workspace.load_failed.connect(self._on_load_failed)
         theme.theme_changed.connect(self._tint)
         self._tint()
         self._mark_params()
@@ -148,6 +149,7 @@ class Pane(QWidget):
             for card in self.cards:
                 if card.card.path == focused:
                     card.button.setFocus()
+        self._show_forecasts()
         self._show_states()
 
     def _make_list(self, models: tuple[ModelCard, ...], folders: list[str], strange: ModelInfo | None) -> None:
@@ -200,6 +202,18 @@ class Pane(QWidget):
             current = info is not None and _same(card.card.path, info.path)
             card.show_state(current, loading, info.runs if info is not None and current else "")
         self.again.setVisible(info is not None)
+
+    def _show_forecasts(self) -> None:
+        for card in self.cards:
+            card.show_forecast(self._models.forecasts.get(card.card.path))
+
+    def _on_load_failed(self, message: str, hint: str, _: str) -> None:
+        """Say what went wrong, and offer the precision that fits where it was for want of memory."""
+        path = self._workspace.loading_path
+        forecast = next((each for key, each in self._models.forecasts.items() if _same(key, path)), None)
+        instead = forecast.instead if forecast is not None else ""
+        action = f"Load in {instead}" if instead else ""
+        self.notice.fail(message, hint, "", action, lambda: self._models.load(path, instead))
 
     def _show_loading(self, progress: Progress | None) -> None:
         path = self._workspace.loading_path

@@ -12,15 +12,33 @@ from PySide6.QtCore import QObject, Signal
 
 from app.settings import DEFAULTS, Settings
 from app.state.workspace import Workspace
-from engine import Cards, Done, Event, Failed, Inspect, InvalidValue, LoadParams, ModelCard, Run, Scan
+from engine import (
+    Cards,
+    Done,
+    Event,
+    Failed,
+    Forecast,
+    ForecastMemory,
+    Forecasts,
+    Inspect,
+    InvalidValue,
+    LoadParams,
+    ModelCard,
+    Run,
+    Scan,
+)
 
 BUNDLED = Path(__file__).resolve().parents[2] / "assets" / "models"
 
 
 class Models(QObject):
-    """cards_changed: the list or the scanning. failed: message and hint of a scan that went wrong."""
+    """cards_changed: the list or the scanning. failed: message and hint of a scan that went wrong.
+
+    forecasts: by path, what the models would take in memory, loaded as they now would be.
+    """
 
     cards_changed = Signal()
+    forecasts_changed = Signal()
     failed = Signal(str, str)
 
     def __init__(self, workspace: Workspace, settings: Settings) -> None:
@@ -29,6 +47,9 @@ class Models(QObject):
         self._settings = settings
         self._scan: Run | None = None
         self.cards: tuple[ModelCard, ...] = ()
+        self.forecasts: dict[str, Forecast] = {}
+        self._asked = 0  # the run of the latest question for forecasts
+        workspace.model_changed.connect(self.ask_forecasts)
 
     @property
     def scanning(self) -> bool:
@@ -55,9 +76,19 @@ class Models(QObject):
 
     def set_load_params(self, params: LoadParams) -> None:
         self._settings.set("load", params.to_dict())
+        self.ask_forecasts()
 
-    def load(self, path: str) -> None:
-        self._workspace.load(path, self.load_params)
+    def load(self, path: str, precision: str = "") -> None:
+        """Load a model as is set, or this once in another precision."""
+        params = self.load_params
+        self._workspace.load(path, params.replace(precision=precision) if precision else params)
+
+    def ask_forecasts(self, *_: object) -> None:
+        """Ask what the models found would take in memory now."""
+        if self.cards:
+            info = self._workspace.info
+            question = ForecastMemory(self.cards, self.load_params, info.bytes_in_memory if info else 0)
+            self._asked = self._workspace.submit(question, self._on_forecasts).id
 
     def add_folder(self, path: str) -> None:
         """Look into this folder from now on: a model's own, or one that holds several."""
@@ -91,6 +122,11 @@ class Models(QObject):
         self._scan = self._workspace.submit(Scan((str(BUNDLED), *self.folders)), self._take)
         self.cards_changed.emit()
 
+    def _on_forecasts(self, event: Event) -> None:
+        if isinstance(event, Forecasts) and event.run == self._asked:
+            self.forecasts = {each.path: each for each in event.forecasts}
+            self.forecasts_changed.emit()
+
     def _on_opened(self, places: tuple[str, ...], event: Event) -> None:
         if isinstance(event, Failed):
             self.failed.emit(event.message, event.hint)
@@ -117,6 +153,7 @@ class Models(QObject):
             return
         if isinstance(event, Cards):
             self.cards = event.cards
+            self.ask_forecasts()
         elif isinstance(event, Done | Failed):
             self._scan = None
             self.cards_changed.emit()

@@ -64,7 +64,10 @@ class Workspace(QObject):
         return run
 
     def load(self, path: str, params: LoadParams | None = None) -> Run:
-        """Load a model folder, in place of a load still going on. The model before stays until this one is whole."""
+        """Load a model folder, in place of a load still going on.
+
+        The model before stays until this one is whole, where there is memory for both.
+        """
         self.cancel_load()
         self.loading_path = path
         self._loading = self.submit(Load(path, params or LoadParams()), self._on_load)
@@ -94,6 +97,8 @@ class Workspace(QObject):
     def _on_load(self, event: Event) -> None:
         if isinstance(event, Loaded):
             self._show_model(event.info)
+        elif isinstance(event, Unloaded):  # there was no room for both
+            self._show_model(None)
         current = self._loading is not None and event.run == self._loading.id
         if isinstance(event, Progress) and current:
             self._show_loading(event)

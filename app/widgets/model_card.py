@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 
 from app import theme
 from app.widgets.named import named
-from engine import ModelCard
+from engine import Forecast, ModelCard
 
 
 def amount(number: int) -> str:
@@ -42,10 +42,37 @@ def facts(card: ModelCard) -> str:
     return " · ".join(part for part in parts if part)
 
 
-class Card(QFrame):
-    """load: its path, the button was pressed. unload: the same for the model in use."""
+def forecast_words(forecast: Forecast) -> str:
+    """Whether it fits into memory, with the figures."""
+    needed, form = size_words(forecast.needed), forecast.precision
+    if forecast.free is None:
+        return f"Takes {needed} of memory in {form}"
+    free = size_words(forecast.free)
+    if forecast.verdict == "too large":
+        return f"Too large: needs {needed} in {form}, and {free} are free"
+    verdict = forecast.verdict.capitalize()
+    if forecast.longest < forecast.context:
+        return f"{verdict}: {free} are free, enough for texts of up to {forecast.longest:,} tokens in {form}"
+    return f"{verdict}: {needed} of the {free} free, in {form}"
 
-    load = Signal(str)
+
+def forecast_parts(forecast: Forecast) -> str:
+    """What the memory is for."""
+    parts = {
+        "weights": forecast.weights,
+        f"a text of {forecast.context:,} tokens": forecast.cache,
+        "attention while it is read": forecast.capture,
+        "scratch": forecast.scratch,
+    }
+    longest = f"The longest text that fits has {forecast.longest:,} tokens." if forecast.verdict else ""
+    told = ", ".join(f"{size_words(size)} for {name}" for name, size in parts.items() if size)
+    return f"{told}. {longest}".strip()
+
+
+class Card(QFrame):
+    """load: its path, the button was pressed, and the precision where it offers one. unload: for the model in use."""
+
+    load = Signal(str, str)
     unload = Signal()
 
     def __init__(self, card: ModelCard) -> None:
@@ -70,6 +97,15 @@ class Card(QFrame):
         for text in (facts(card), card.note):
             if text:
                 column.addWidget(words(text, "caption"))
+        self._forecast: Forecast | None = None
+        self._fit, self._fit_mark = words("", "caption"), QLabel()
+        self._fit.hide()
+        self._fit_mark.hide()
+        fit = QHBoxLayout()
+        fit.setSpacing(6)
+        fit.addWidget(self._fit_mark, 0, Qt.AlignmentFlag.AlignTop)
+        fit.addWidget(self._fit, 1)
+        column.addLayout(fit)
         self._runs = words("", "caption")
         column.addWidget(self._runs)
         self._warning = QLabel()
@@ -92,25 +128,43 @@ class Card(QFrame):
         self._mark.setVisible(current and not loading)
         self._runs.setText(runs)
         self._runs.setVisible(bool(runs))
-        self.button.setText("Unload" if current else "Load")
+        fit = "" if current or self._forecast is None else forecast_words(self._forecast)
+        self._fit.setText(fit)
+        self._fit.setVisible(bool(fit))
+        self._fit_mark.setVisible(bool(fit) and self._forecast is not None and self._forecast.verdict == "too large")
+        self.button.setText("Unload" if current else f"Load in {self._instead}" if self._instead else "Load")
         self.button.setAccessibleName(f"{self.button.text()} {self.card.name}")
         self.button.setVisible((self.card.supported or current) and not loading)
         usable = "" if self.card.supported else f"cannot be run: {self.card.reason}"
-        spoken = (self.card.name, state.lower(), facts(self.card), usable, runs)
+        spoken = (self.card.name, state.lower(), facts(self.card), usable, fit, runs)
         self.setAccessibleName(", ".join(part for part in spoken if part))
         if self.property("current") != current:
             self.setProperty("current", current)
             self.style().unpolish(self)
             self.style().polish(self)
 
+    def show_forecast(self, forecast: Forecast | None) -> None:
+        """What it would take in memory; where it is too large the button offers the precision that fits."""
+        if forecast != self._forecast:
+            self._forecast = forecast
+            parts = forecast_parts(forecast) if forecast is not None else ""
+            self._fit.setToolTip(parts)
+            self._fit.setAccessibleDescription(parts)
+            self.show_state(self.current, self.loading, self._runs.text())
+
+    @property
+    def _instead(self) -> str:
+        return "" if self._forecast is None else self._forecast.instead
+
     def _act(self) -> None:
         if self.current:
             self.unload.emit()
         else:
-            self.load.emit(self.card.path)
+            self.load.emit(self.card.path, self._instead)
 
     def _tint(self, *_: object) -> None:
         self._mark.setPixmap(theme.icon("check", 16, "accent").pixmap(16))
+        self._fit_mark.setPixmap(theme.icon("triangle-alert", 16, "warning").pixmap(16))
         self._warning.setPixmap(theme.icon("triangle-alert", 16, "warning").pixmap(16))
 
 

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from engine.loading.safetensors import Weights
     from engine.models.base import LanguageModel
 
-ORDER = ("fp32", "bf16", "int8", "int4")
-"""Precisions from the most bits to the fewest: what is offered in another's place is the first that fits."""
-
 GROUPED = {"int8": 8, "int4": 4}
+"""Precisions of few bits, the most bits first. bf16 is not offered for another: on many processors it is slow."""
 
 BYTES = {"bf16": 2, "fp16": 2}
 """Of a number that a model computes with; 4 in all other precisions."""
@@ -161,8 +159,9 @@ def forecast(card: ModelCard, precision: str, free: int | None, eight_bit: bool 
 
 
 def fewer_bits(precision: str) -> tuple[str, ...]:
-    """The precisions that can be chosen where one takes too much, the largest first."""
-    return ORDER[ORDER.index(precision) + 1 :] if precision in ORDER else ORDER[2:]
+    """The precisions that can be chosen where one takes too much, the most bits first."""
+    forms = tuple(GROUPED)
+    return forms[forms.index(precision) + 1 :] if precision in forms else forms
 
 
 def check_fits(card: ModelCard, precision: str, free: int | None, eight_bit: bool = False) -> None:

@@ -120,7 +120,7 @@ def a_card() -> ModelCard:
     [
         ("fp32", 16 * 10**9, "fits", ""),
         ("fp32", 5 * 10**9, "tight", ""),
-        ("fp32", 4 * 10**9, "too large", "bf16"),
+        ("fp32", 4 * 10**9, "too large", "int8"),
         ("bf16", 2 * 10**9, "too large", "int8"),
         ("fp32", 13 * 10**8, "too large", "int4"),
         ("int4", 7 * 10**8, "too large", ""),
