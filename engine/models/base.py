@@ -171,6 +171,8 @@ class Decoder(LanguageModel):
     """Base of the decoder families. A family gives `embed`, `positions`, `blocks` and `head`.
 
     boundary: a text longer than this is read with other positions from its first token on; None for most families.
+    fused: the blocks as one call, for one token; it holds the weights that were there when it was made, so whoever puts
+    another layer in the place of one sets it to None.
     """
 
     kind = "decoder"

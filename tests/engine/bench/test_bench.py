@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,22 @@ RESULT: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8", "int4"])
 def test_it_prints_its_figures_as_one_json_object(precision: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--shape", "tiny", "--precision", precision, "--json", *QUICK]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found.keys() >= NAMED
     assert all(found[name] > 0 for name in NAMED - {"stop_s"})
     assert (found["prompt_tokens"], found["context"], found["threads"]) == (16, 16, 1)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("llama_cpp") is None, reason="llama-cpp-python is not installed")
+def test_the_peer_is_measured_in_turn(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--shape", "tiny", "--against", "llama.cpp", "--json", *QUICK]) == 0
+    found = json.loads(capsys.readouterr().out)
+    peer = found["peer"]
+    assert found["decode_ratio"] == pytest.approx(found["decode_tokens_per_s"] / peer["decode_tokens_per_s"])
+    assert found["prefill_ratio"] == pytest.approx(found["prefill_tokens_per_s"] / peer["prefill_tokens_per_s"])
 
 
 def test_a_model_is_measured_as_the_program_loads_it(assets: Path, capsys: pytest.CaptureFixture[str]) -> None:
