@@ -31,20 +31,26 @@ USES = {"fill": "fill masks", "classify": "name a text's class", "embed": "turn 
 """What a checkpoint was trained for, in words."""
 
 
+def mask_of(model: Encoder, tokenizer: Tokenizer) -> int:
+    """The id of a mask; InvalidValue where the model cannot fill any."""
+    _require(model, "fill")
+    found = tokenizer.encode(tokenizer.special_tokens.get("mask_token", MASK), special=False)
+    if len(found) != 1:
+        raise InvalidValue("The tokenizer of this model names no mask token.", "Choose a model that fills masks.")
+    return found[0]
+
+
 @torch.inference_mode()
 def fill(
     run: int, model: Encoder, tokenizer: Tokenizer, text: str, candidates: int, check: Callable[[], None]
 ) -> Filled:
     """The likeliest tokens for every mask of a text; InvalidValue where there is none, or the model cannot fill any."""
-    _require(model, "fill")
-    mask = tokenizer.special_tokens.get("mask_token", MASK)
-    found = tokenizer.encode(mask, special=False)
-    if len(found) != 1:
-        raise InvalidValue("The tokenizer of this model names no mask token.", "Choose a model that fills masks.")
-    ids = tokenizer.encode(text.replace(MASK, mask))
-    where = [position for position, id in enumerate(ids) if id == found[0]]
+    mask = mask_of(model, tokenizer)
+    name = tokenizer.special_tokens.get("mask_token", MASK)
+    ids = tokenizer.encode(text.replace(MASK, name))
+    where = [position for position, id in enumerate(ids) if id == mask]
     if not where:
-        raise InvalidValue("There is no mask in the text.", f"Write {mask} where a word is to be found.")
+        raise InvalidValue("There is no mask in the text.", f"Write {name} where a word is to be found.")
     states = model(_row(ids, model), check=check)
     probabilities = model.fill(states[:, where])[0].float().softmax(-1)
     best = probabilities.topk(min(max(candidates, 1), probabilities.shape[1]))

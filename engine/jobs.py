@@ -24,11 +24,11 @@ from engine.decoding.guidance import Guide
 from engine.decoding.looking import look_into, look_into_encoder
 from engine.decoding.loop import Settings, breakers, check_prompt, checker, generate, read
 from engine.decoding.positions import position_maps
-from engine.decoding.scoring import score, score_target
+from engine.decoding.scoring import score, score_masked, score_target
 from engine.decoding.speculation import Speculation
 from engine.decoding.targets import Target, source_of
 from engine.decoding.wording import bias, words
-from engine.encoding import Pooling, attend, classify, embed, fill, nearest
+from engine.encoding import Pooling, attend, classify, embed, fill, mask_of, nearest
 from engine.errors import EngineError, InvalidValue, OutOfMemory, is_out_of_memory
 from engine.lanes import Job
 from engine.loading import LoadedModel, load, memory
@@ -359,8 +359,16 @@ class ModelJobs:
                     ids += bench.loaded.eos_ids[:1]
                 prompt = replace(prompt, ids=tuple(ids))
         check = _check(run)
+        if isinstance(bench.loaded.model, Encoder):
+            read = bench.tokenizer.encode(prompt.text or "") if prompt.ids is None else list(prompt.ids)
+            mask = mask_of(bench.loaded.model, bench.tokenizer)
+            yield from score_masked(
+                run.id, bench.loaded.model, bench.tokenizer, read, mask, check, command.candidates
+            )
+            return None
         ids, model = self._opened(bench, prompt)
-        yield from (score_target if isinstance(model, Target) else score)(run.id, model, bench.writer, ids, check)
+        scoring = score_target if isinstance(model, Target) else score
+        yield from scoring(run.id, model, bench.writer, ids, check, command.candidates)
         return None
 
     def _tokenize(self, command: Tokenize, run: Run) -> Job:

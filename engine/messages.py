@@ -395,9 +395,14 @@ class Positions(Command):
 
 @dataclass(frozen=True, slots=True)
 class Score(Command):
-    """How likely the model finds a given text. -> Progress, Scored."""
+    """How likely the model finds a given text: a text, an encoder-decoder's target for a source, or, by masking each
+    of its tokens in turn, what an encoder reads. -> Progress, Scored.
+
+    candidates: how many to record for each token; 0 records none.
+    """
 
     prompt: Prompt
+    candidates: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -738,7 +743,10 @@ class Generated(Event):
 
 @dataclass(frozen=True, slots=True)
 class Scored(Event):
-    """logprobs and entropies in nats, None for what has no context; nll is their sum, perplexity exp(nll / scored)."""
+    """logprobs and entropies in nats, None for what has no context; nll is their sum, perplexity exp(nll / scored).
+
+    records: of each scored token, where candidates were asked for.
+    """
 
     ids: tuple[int, ...]
     pieces: tuple[str, ...]
@@ -747,6 +755,7 @@ class Scored(Event):
     nll: float
     perplexity: float
     scored: int
+    records: tuple[TokenRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -325,7 +325,8 @@ def test_labels_that_do_not_exclude_each_other_have_a_probability_each(driver: D
 def test_what_a_kind_cannot_do_is_refused_and_the_model_stays(driver: Driver, tmp_path: Path) -> None:
     driver.load(write_bert(tmp_path / "tiny", "BertModel"))
     text = Prompt(text="the cat")
-    for command in (Generate(text), Score(text), RenderTemplate((Message("user", "hi"),))):
+    assert one(driver.run(Score(text)), Failed).message.startswith("This model cannot fill masks")
+    for command in (Generate(text), RenderTemplate((Message("user", "hi"),))):
         assert one(driver.run(command), Failed).message == (
             "tiny is an encoder: it fills masks and compares sentences."
         )

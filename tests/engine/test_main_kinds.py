@@ -62,8 +62,9 @@ def test_what_a_kind_cannot_do_is_said_in_a_sentence(
 ) -> None:
     encoder = str(write_bert(tmp_path / "tiny", "BertModel"))
     decoder = str(assets / "models" / "stories260K")
-    for command in (("generate", encoder, "--prompt", "the cat"), ("score", encoder, "--text", "the cat")):
-        assert refused(capsys, *command).startswith("tiny is an encoder: it fills masks and compares sentences.")
+    said = refused(capsys, "generate", encoder, "--prompt", "the cat")
+    assert said.startswith("tiny is an encoder: it fills masks and compares sentences.")
+    assert "cannot fill masks" in refused(capsys, "score", encoder, "--text", "the cat")
     for command in (("embed", decoder, "--text", "a"), ("generate", decoder, "--source", "a")):
         assert "is a decoder: it continues a text." in refused(capsys, *command)
     assert "made to turn texts into vectors" in refused(capsys, "classify", encoder, "--text", "the cat")
