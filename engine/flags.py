@@ -42,8 +42,9 @@ def given(arguments: argparse.Namespace, table: type[Params]) -> dict[str, Any]:
     names = [knob.name for knob in table.table()] + [words.name for words in table.texts()]
     values = {name: getattr(arguments, name, None) for name in names}
     for words in table.texts():
-        if words.file and values[words.name] is not None:
-            values[words.name] = _read(values[words.name])
+        path = values[words.name]
+        if words.file and path is not None:
+            values[words.name] = _read(path)
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if v is not None}
 
 

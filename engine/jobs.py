@@ -240,18 +240,10 @@ class ModelJobs:
         if isinstance(bench.loaded.model, Seq2Seq):
             source, rendered, prompt = self._source(bench, prompt)
             prompt_ids, answer_ids = self._begin_target(bench, prompt)
-            begin, sampling = [*prompt_ids, *answer_ids], command.sampling
-            end = min(len(begin) + sampling.max_new_tokens, bench.info.context)
+            begin = [*prompt_ids, *answer_ids]
+            end = min(len(begin) + command.sampling.max_new_tokens, bench.info.context)
             rules = Rules.read(bench.generation, bench.loaded.eos_ids, source, end, len(begin))
             target = Target(bench.loaded.model, source, rules)
-            if sampling.beams > 1:
-                begin += _forced(bench, prompt, begin)
-                early = bench.generation.get("early_stopping")
-                return (
-                    yield from write(
-                        run.id, target, bench.writer, begin, rendered, eos, sampling, early, command.capture, check
-                    )
-                )  # fmt: skip
             context = Context.fresh(target, command.capture)
         else:
             prompt_ids, answer_ids, rendered = self._resolve(bench, prompt)
@@ -259,8 +251,25 @@ class ModelJobs:
             ids = [*prompt_ids, *answer_ids]
             context = self._contexts.take(bench.decoder, ids, command.capture, bench.eight_bit)
         settings = self._settings[run.id] = Settings(command.sampling, command.capture)
-        try:
-            reason = yield from generate(
+        forced = _forced(bench, prompt, [*prompt_ids, *answer_ids])
+        structure = _structure(bench, command.sampling)
+        if command.sampling.beams > 1:
+            early, begin = bench.generation.get("early_stopping"), [*prompt_ids, *answer_ids, *forced]
+            writing = write(
+                run.id,
+                context,
+                bench.writer,
+                begin,
+                len(begin) if source is not None else len(prompt_ids),
+                rendered,
+                eos,
+                command.sampling,
+                early,
+                check,
+                structure,
+            )
+        else:
+            writing = generate(
                 run.id,
                 context,
                 bench.writer,
@@ -272,10 +281,12 @@ class ModelJobs:
                 check,
                 source,
                 bench.speculation,
-                _forced(bench, prompt, [*prompt_ids, *answer_ids]),
-                _structure(bench, command.sampling),
+                forced,
+                structure,
                 Guide(lambda: self._against(bench, command, prompt_ids, source)),
             )
+        try:
+            reason = yield from writing
         finally:
             del self._settings[run.id]
         if context.model is bench.loaded.model:

@@ -499,6 +499,25 @@ class SamplingParams(Params):
         group="Steering",
         help="How long the adaptive target remembers what was drawn.",
     )
+    contrast: float = param(
+        0.0,
+        0.0,
+        1.0,
+        0.05,
+        off=0.0,
+        label="Contrast",
+        group="Contrastive search",
+        help="Takes a likely token whose meaning is unlike what stands before. 0.6 is usual; it draws nothing.",
+    )
+    contrast_candidates: int = param(
+        4,
+        2,
+        10,
+        1,
+        label="Candidates compared",
+        group="Contrastive search",
+        help="How many of the likeliest tokens are tried. Each is read by the model, so a token takes as much longer.",
+    )
     guidance: float = param(
         1.0,
         -0.5,
@@ -637,6 +656,13 @@ class SamplingParams(Params):
         """
         bends = ("smoothing", "smoothing_curve", "dynamic_range", "dynamic_exponent")
         steers = ("mirostat_tau", "mirostat_eta", "adaptive_target", "adaptive_decay")
+        if self.beams > 1:
+            why = "Beam search draws nothing, so what is grey rests."
+            more = ("temperature", "mirostat", "guidance", "contrast", "contrast_candidates", "speculation", "seed")
+            return dict.fromkeys((*CUTOFFS, *bends, *steers, *more), why)
+        if self.contrast > 0:
+            why = "Contrastive search draws nothing, so what is grey rests."
+            return dict.fromkeys((*CUTOFFS, *bends, *steers, "temperature", "mirostat", "speculation", "seed"), why)
         if self.temperature == 0:
             why = "Temperature 0 takes the best token, so what is grey rests."
             return dict.fromkeys((*CUTOFFS, *bends, "mirostat", *steers), why)

@@ -27,7 +27,9 @@ from app.widgets.stop_list import StopList
 from engine import ModelInfo, SamplingParams
 
 NAME, TITLE, ICON = "sampling", "Sampling", "sliders-horizontal"
-FOLDED = ("More shape", "More cutoffs", "Repetition", "Steering", "Beam search", "Speed")
+FOLDED = (
+    "More shape", "More cutoffs", "Repetition", "Steering", "Guidance", "Contrastive search", "Beam search", "Speed",
+)  # fmt: skip
 STOPS = (
     "stop", "Stop strings", "stop string", "Stop at this text, \\n for a line break",
     "The answer ends where one of these appears; it is not part of the answer.",
@@ -154,8 +156,8 @@ class Pane(QWidget):
         self.reset.setEnabled(self._presets.changed)
 
     def _show_model(self, info: ModelInfo | None) -> None:
-        """Only an encoder-decoder searches with beams; a control that does nothing is not shown."""
-        self.form.sections["Beam search"].setVisible(info is not None and info.kind == "encoder-decoder")
+        """An encoder does not write; a control that does nothing is not shown."""
+        self.form.sections["Beam search"].setVisible(info is None or info.kind != "encoder")
 
     def _tint(self, *_: object) -> None:
         for button, icon in ((self.reset, "undo-2"), (self.keep, "plus"), (self.remove, "trash-2")):

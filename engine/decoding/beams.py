@@ -1,31 +1,37 @@
-"""Beam search over an encoder-decoder's targets: the few best beginnings are continued side by side.
+"""Beam search over answers and targets: the few best beginnings are continued side by side.
 
-The rules of finishing and of stopping early are transformers' own, so that its ids are found. One source at a time: the
+The rules of finishing and of stopping early are transformers' own, so that its ids are found. One text at a time: the
 beams are the batch. It yields after every step, so its caller shows the beams and stops it by closing it; like the
 loop, it decorates the steps that touch the model and never wraps a yield.
 """
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from engine.decoding.cache import KVCache
+from engine.decoding.constraints import Rules
 from engine.decoding.contexts import Context
-from engine.decoding.loop import check_prompt, shielded
+from engine.decoding.loop import breakers, check_prompt, read, shielded
 from engine.decoding.recorder import Recorder
 from engine.decoding.targets import Target
+from engine.decoding.wording import bias, words
 from engine.errors import Cancelled
 from engine.messages import Beam, Beams, Event, Generated, Started, Stats, Tokens
-from engine.models.base import Memory, Seq2Seq
-from engine.params import CaptureParams, SamplingParams
-from engine.sampling.chain import trace
+from engine.models.base import Decoder, Memory, Seq2Seq
+from engine.params import SamplingParams
+from engine.sampling.chain import Moment, active, apply, trace
 from engine.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from engine.decoding.structured import Structure
 
 Adjust = Callable[[list[int], Tensor], Tensor]
 """Takes the ids of one target and the log-probabilities [V] of what follows, gives what is left of them."""
@@ -58,28 +64,31 @@ class Found:
 
 
 def search(
-    model: Seq2Seq,
-    memory: Memory,
+    model: Seq2Seq | Decoder,
+    memory: Memory | None,
     begin: Sequence[int],
     eos_ids: Collection[int],
     how: Search,
     check: Callable[[], None] | None = None,
     adjust: Adjust | None = None,
+    cache: KVCache | None = None,
 ) -> Generator[list[Found], None, list[Found]]:
-    """Continue the target that begins with `begin`; yields the running beams, returns the finished, each best first.
+    """Continue the text that begins with `begin`; yields the running beams, returns the finished, each best first.
 
-    memory: of one source. Raises what check raises, between layers.
+    memory: of an encoder-decoder's one source. cache: holds what was read of `begin`, which is not all of it. Raises
+    what check raises, between layers.
     """
-    memory = memory.repeated(how.beams)
-    cache = KVCache.for_model(model, batch=how.beams)
+    memory = memory.repeated(how.beams) if memory is not None else None
+    read = cache.length if cache is not None else 0
+    cache = KVCache.for_model(model, batch=how.beams) if cache is None else cache.repeated(how.beams)
     # At first all beams are the same: the first of them speaks for all.
     running = [Found((), 0.0)] + [Found((), NEVER)] * (how.beams - 1)
     finished: list[Found] = []
-    rest = torch.tensor([list(begin)] * how.beams, device=memory.states.device)
+    rest = torch.tensor([list(begin[read:])] * how.beams, device=cache.device)
     most = min(how.max_new_tokens, model.config.context - len(begin))
     keep = max(2, 1 + len(eos_ids)) * how.beams  # enough that as many as there are beams go on
     for length in range(1, most + 1):
-        logprobs = _step(model, rest, memory, cache, check)
+        logprobs = _step(model, rest, memory, cache, check, len(begin) + most)
         if adjust is not None:
             logprobs = torch.stack([adjust([*begin, *b.ids], row) for b, row in zip(running, logprobs)])
         scores = logprobs + torch.tensor([beam.score for beam in running], device=rest.device)[:, None]
@@ -115,37 +124,62 @@ def _may_improve(best: Found, finished: list[Found], length: int, most: int, how
 
 
 @torch.inference_mode()
-def _step(model: Seq2Seq, ids: Tensor, memory: Memory, cache: KVCache, check: Callable[[], None] | None) -> Tensor:
-    return model.decode(ids, memory, cache, check=check, last=True)[:, -1].log_softmax(-1)
+def _step(
+    model: Seq2Seq | Decoder,
+    ids: Tensor,
+    memory: Memory | None,
+    cache: KVCache,
+    check: Callable[[], None] | None,
+    reach: int,
+) -> Tensor:
+    if isinstance(model, Decoder):
+        logits: Tensor = model(ids, cache, check=check, last=True, reach=reach)
+    else:
+        assert memory is not None
+        logits = model.decode(ids, memory, cache, check=check, last=True)
+    return logits[:, -1].log_softmax(-1)
 
 
 def write(
     run: int,
-    target: Target,
+    context: Context,
     tokenizer: Tokenizer,
     begin: Sequence[int],
+    prompt: int,
     rendered: str,
-    eos_ids: Collection[int],
+    eos_ids: frozenset[int],
     sampling: SamplingParams,
     early: object,
-    capture: CaptureParams,
     check: Callable[[], None],
+    structure: Structure | None = None,
 ) -> Generator[Event, None, str]:
-    """Write a target with sampling's beams: yields Started, the Beams of every step, Tokens once and Generated.
+    """Write an answer with sampling's beams: yields Started, the Beams of every step, Tokens once and Generated.
 
-    early: generation_config's early_stopping. When it is cancelled, the best beam up to then is the answer. Returns the
-    reason it ended.
+    begin: the prompt's ids, so many as `prompt` says, and those that the answer has; of the context the longest common
+    prefix is reused. early: generation_config's early_stopping. When it is cancelled, the best beam up to then is the
+    answer. Returns the reason it ended.
     """
-    check_prompt(begin, target)
+    model = context.model
+    check_prompt(begin, model)
     stops: bool | Literal["never"] = "never" if early == "never" else early is True
     how = Search(sampling.beams, sampling.length_penalty, stops, sampling.max_new_tokens)
-    yield Started(run, tuple(begin), rendered, 0, 0, target.source)
+    target = model if isinstance(model, Target) else None
+    source = target.source if target is not None else ()
+    context.keep(begin)
+    context.prepare(len(begin) + min(how.max_new_tokens, model.config.context - len(begin)))
+    yield Started(run, tuple(begin[:prompt]), rendered, 0, len(context.ids), source)
     begun = time.perf_counter()
     held: list[Found] = []
     finish = "cancelled"
+    moment_of = functools.partial(_moment, tokenizer, prompt, eos_ids, sampling, structure, source)
     try:
-        memory = target.read(check)
-        steps = search(target.model, memory, begin, eos_ids, how, check, target.rules)
+        if target is not None:
+            adjust = functools.partial(_adjusted, target.rules, sampling, moment_of)
+            steps = search(target.model, target.read(check), begin, eos_ids, how, check, adjust)
+        else:
+            yield from read(run, context, begin[len(context.ids) : -1], check)
+            adjust = functools.partial(_adjusted, None, sampling, moment_of)
+            steps = search(model, None, begin, eos_ids, how, check, adjust, context.cache)
         while True:
             held = next(steps)
             beams = tuple(Beam(found.ids, tokenizer.decode(found.ids), found.score) for found in held)
@@ -158,8 +192,9 @@ def write(
     seconds = time.perf_counter() - begun
     shown = tuple(Beam(found.ids, tokenizer.decode(found.ids), found.score, finish != "cancelled") for found in held)
     recorder = Recorder(tokenizer, begin, sampling.stop)
-    context = Context.fresh(Target(target.model, target.source), capture)
-    _read_again(context, begin, held[0].ids if held else (), recorder)
+    if target is not None:  # what the model itself says is recorded, without the rules
+        context = Context.fresh(Target(target.model, source), context.tap.params)
+    _read_again(context, begin, held[0].ids if held else (), recorder, sampling, moment_of)
     if recorder.stopped:
         finish = "stop"
     text, records = recorder.finish()
@@ -169,24 +204,70 @@ def write(
             Beams(run, shown),
             *([Tokens(run, text, records)] if text or records else []),
             *context.tap.events(run, last=True),
-            Stats(run, len(context.ids), target.config.context, len(ids), rate),
-            Generated(run, target.source, ids, recorder.text, finish, 0.0, seconds, rate),
+            Stats(run, len(context.ids), model.config.context, len(ids), rate),
+            Generated(run, source or tuple(begin[:prompt]), ids, recorder.text, finish, 0.0, seconds, rate),
         ]
     )
     return finish
 
 
+def _moment(
+    tokenizer: Tokenizer,
+    prompt: int,
+    eos_ids: frozenset[int],
+    sampling: SamplingParams,
+    structure: Structure | None,
+    source: Sequence[int],
+    ids: Sequence[int],
+) -> Moment:
+    """What the steps may know after these ids; a banned phrase counts as a banned word, since no beam goes back."""
+    return Moment(
+        position=len(ids),
+        prompt=prompt,
+        written=len(ids) - prompt,
+        breakers=breakers(tokenizer, sampling.dry_breakers),
+        ends=eos_ids,
+        source=torch.tensor(source) if source else None,
+        words=words(tokenizer, sampling.banned_words + sampling.banned_phrases),
+        bias=bias(tokenizer, sampling.logit_bias),
+        allowed=structure.allowed(ids[prompt:]) if structure is not None else None,
+    )
+
+
+def _adjusted(
+    rules: Rules | None,
+    sampling: SamplingParams,
+    moment_of: Callable[[Sequence[int]], Moment],
+    ids: list[int],
+    logprobs: Tensor,
+) -> Tensor:
+    """Log-probabilities [V] of what follows ids, as the checkpoint's rules and the sampling's steps leave them."""
+    if rules is not None:
+        logprobs = rules(ids, logprobs)
+    if not active(sampling) or not bool((logprobs > -torch.inf).any()):
+        return logprobs
+    return apply(logprobs[None].cpu(), torch.tensor([ids]), sampling, moment_of(ids))[0].to(logprobs.device)
+
+
 @torch.inference_mode()
-def _read_again(context: Context, begin: Sequence[int], ids: Sequence[int], recorder: Recorder) -> None:
+def _read_again(
+    context: Context,
+    begin: Sequence[int],
+    ids: Sequence[int],
+    recorder: Recorder,
+    sampling: SamplingParams,
+    moment_of: Callable[[Sequence[int]], Moment],
+) -> None:
     """Read the answer once more, now alone, to record its tokens and its attention, up to a stop string."""
     if not ids:
         return
-    rows = context.feed([*begin, *ids][:-1], lambda: None, last=False)[len(begin) - 1 :]
-    history, plain = torch.tensor([*begin, *ids], device=rows.device), SamplingParams.neutral()
+    whole = [*begin, *ids]
+    rows = context.feed(whole[len(context.ids) : -1], lambda: None, last=False)[-len(ids) :].cpu()
     for count, (token, row) in enumerate(zip(ids, rows), len(begin)):
         best = torch.topk(row, min(context.tap.params.candidates, len(row))).indices
         if context.tap.params.candidates and token not in best:
-            best = torch.cat((best, history[count : count + 1]))
-        recorder.add(token, count, row, best, trace(row, history[:count], plain, best))
+            best = torch.cat((best, torch.tensor([token])))
+        result = trace(row, torch.tensor(whole[:count]), sampling, best, moment_of(whole[:count]))
+        recorder.add(token, count, row, best, result)
         if recorder.stopped:
             return

@@ -47,6 +47,10 @@ class Store(Protocol):
         """Another store with a copy of rows start to end."""
         ...
 
+    def repeated(self, times: int) -> Store:
+        """Another store with so many copies of the one sequence here."""
+        ...
+
     def reorder(self, rows: Tensor, end: int) -> None:
         """Let sequence i have what sequence rows[i] has, up to row end."""
         ...
@@ -175,6 +179,13 @@ class KVCache:
         other._layers = [layer.part(other.length) for layer in self._layers]
         return other
 
+    def repeated(self, times: int) -> KVCache:
+        """Another cache of so many sequences, each of which has read what the one here has."""
+        other = self.copy(self.length)
+        for layer in other._layers:
+            layer.keys, layer.values = layer.keys.repeated(times), layer.values.repeated(times)
+        return other
+
     def reorder(self, rows: Tensor) -> None:
         """Let sequence i go on from what sequence rows[i] has read; rows: whole numbers [B]."""
         for layer in self._layers:
@@ -271,6 +282,9 @@ class Plain:
     def part(self, start: int, end: int) -> Plain:
         return Plain(_copied(self.rows[:, :, start:end]))
 
+    def repeated(self, times: int) -> Plain:
+        return Plain(_copied(self.rows.expand(times, *self.rows.shape[1:])))
+
     def reorder(self, rows: Tensor, end: int) -> None:
         kept = self.rows[:, :, :end]
         kept.copy_(kept.index_select(0, rows))
@@ -333,6 +347,12 @@ class EightBit:
     def part(self, start: int, end: int) -> EightBit:
         other = EightBit(self._like, self._scratch)
         other._codes, other._scales = _copied(self._codes[:, :, start:end]), _copied(self._scales[:, :, start:end])
+        return other
+
+    def repeated(self, times: int) -> EightBit:
+        other = EightBit(self._like, self._scratch)
+        parts = (_copied(part.expand(times, *part.shape[1:])) for part in (self._codes, self._scales))
+        other._codes, other._scales = parts
         return other
 
     def reorder(self, rows: Tensor, end: int) -> None:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from engine.decoding.contexts import Context
+from engine.decoding.contrast import Contrast
 from engine.decoding.guidance import Guide
 from engine.decoding.recorder import Recorder, top_ids
 from engine.decoding.speculation import Ahead, Speculation
@@ -121,6 +122,7 @@ def generate(
     recorder = Recorder(tokenizer, ids, settings.sampling.stop, settings.sampling.banned_phrases)
     begin = len(ids)
     ahead = Ahead(context, speculation)
+    contrast = Contrast()
     begun = read_at = time.perf_counter()
     finish = "length"
     try:
@@ -159,6 +161,10 @@ def generate(
                 against=against,
             )
             must = forced[recorder.count] if recorder.count < len(forced) else None
+            if must is None and sampling.contrast > 0:
+                ahead.settle(len(ids))
+                final = apply(logits[None], history, sampling, moment)[0]
+                must = contrast.choose(context, ids, final, sampling, check)
             token, moment = _draw_and_record(logits, history, sampling, settings.capture, moment, recorder, must)
             moment = replace(moment, allowed=None, against=None)
             moments.append(moment)
@@ -203,7 +209,8 @@ def generate(
                 choose = functools.partial(
                     _imagine, history, sampling, moment, structure, tuple(ids[len(prompt_ids) :])
                 )
-                logits = ahead.after(ids, sampling.speculation, most, choose, check)
+                drafting = "off" if sampling.contrast > 0 else sampling.speculation
+                logits = ahead.after(ids, drafting, most, choose, check)
             else:
                 logits = yield from read(run, context, ids, check)
             yield from context.tap.events(run)
