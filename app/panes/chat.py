@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, 
 
 from app import theme
 from app.state import State
+from app.state.what_if import Outcome
 from app.widgets.chat_header import ChatHeader
 from app.widgets.complete_text import CompleteText
 from app.widgets.composer import Composer
@@ -107,6 +108,7 @@ class Pane(QWidget):
         talk.deleted.connect(self._on_deleted)
         captures.records_changed.connect(self._on_records)
         captures.focus_changed.connect(self._on_focus)
+        self._state.what_if.changed.connect(self._show_marks)
         self._state.library.deleted.connect(self._on_chat_deleted)
         workspace.failed.connect(self.notice.fail)
         workspace.mended.connect(self.notice.say)
@@ -124,10 +126,12 @@ class Pane(QWidget):
         self.transcript.asked.connect(self.ask)
         self.transcript.edited.connect(talk.edit)
         self.transcript.token_chosen.connect(captures.focus)
+        self.transcript.token_replaced.connect(self._on_replaced)
         self.text.edited.connect(talk.set_draft)
         self.text.submitted.connect(self.send)
         self.text.asked.connect(lambda action: self.ask(action, self.last()))
         self.text.token_chosen.connect(lambda index: captures.focus(self.last(), index))
+        self.text.token_replaced.connect(lambda *wanted: self._on_replaced(self.last(), *wanted))
 
     # --- what a person does -------------------------------------------------------------------------------------------
 
@@ -198,6 +202,7 @@ class Pane(QWidget):
         if key in self._tokens_of:
             self._tokens_of.discard(key)
             view.hide_tokens()
+            self._show_marks()
         else:
             self._tokens_of.add(key)
             self._talk.inspect(key)
@@ -304,6 +309,7 @@ class Pane(QWidget):
             view.strip.append(records[view.strip.count :])
         else:
             view.show_tokens(records)
+        self._show_marks()
 
     def _show_text_tokens(self) -> None:
         key = self.last()
@@ -313,6 +319,26 @@ class Pane(QWidget):
         message = self._talk.message(key)
         before = message.text[: message.stats.get("prompt_length", 0)]
         self.text.show_tokens(self._state.captures.records(key), before)
+        self._show_marks()
+
+    def _show_marks(self) -> None:
+        """What the settings of now would have written otherwise, where its tokens are shown."""
+        what_if = self._state.what_if
+        what_if.watch(NAME, bool(self._tokens_of) or self._text_tokens_shown)
+        strips = {key: view.strip for key in self._tokens_of if (view := self.transcript.view(key)) is not None}
+        if self._text_tokens_shown:
+            strips[self.last()] = self.text.strip
+        for key, strip in strips.items():
+            if strip is not None:
+                outcome = what_if.outcome if key == what_if.message and what_if.outcome.differs else Outcome()
+                marked = Outcome() if outcome.why else outcome  # where all is uncertain the words will do
+                strip.show_marks(marked.changed, marked.uncertain, outcome.words if outcome.changed else "")
+
+    def _on_replaced(self, key: str, index: int, token: int) -> None:
+        """A token of the tokens view was given up for another candidate."""
+        records = self._state.captures.records(key)
+        if index < len(records) and token in (ids := records[index].candidate_ids.tolist()):
+            self._talk.branch(key, index, (token,), records[index].pieces[ids.index(token)])
 
     def _on_focus(self, key: str, index: int) -> None:
         for other in self._tokens_of:

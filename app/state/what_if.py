@@ -46,6 +46,11 @@ class Outcome:
     why: str = ""
 
     @property
+    def differs(self) -> bool:
+        """Whether any token would differ, or could."""
+        return any(self.changed) or any(self.uncertain)
+
+    @property
     def words(self) -> str:
         """How many would differ, in one line."""
         if self.why:
@@ -53,7 +58,7 @@ class Outcome:
         total, doubtful = len(self.changed), sum(self.uncertain)
         certain = sum(c and not u for c, u in zip(self.changed, self.uncertain))
         differ = f"{certain:,}" if certain else "None"
-        differ += f" of {total:,} tokens would differ"
+        differ += f" of {total:,} {'token' if total == 1 else 'tokens'} would differ"
         return f"{differ}, {doubtful:,} uncertain." if doubtful else f"{differ}."
 
 

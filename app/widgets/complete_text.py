@@ -46,12 +46,16 @@ class _Editor(TextEdit):
 
 
 class CompleteText(QWidget):
-    """edited: the text as typed. submitted: Ctrl+Enter. asked: an action. token_chosen: an index."""
+    """edited: the text as typed. submitted: Ctrl+Enter. asked: an action. token_chosen: an index.
+
+    token_replaced: an index, and the id of the candidate wanted there.
+    """
 
     edited = Signal(str)
     submitted = Signal()
     asked = Signal(str)
     token_chosen = Signal(int)
+    token_replaced = Signal(int, int)
 
     def __init__(self, ink: Ink) -> None:
         super().__init__()
@@ -137,6 +141,8 @@ class CompleteText(QWidget):
     def set_busy(self, busy: bool) -> None:
         """While the model writes, the text is read only."""
         self.editor.setReadOnly(busy)
+        if self.strip is not None:
+            self.strip.set_branching(not busy)
         number, count = self._versions
         several = count > 1
         for name in ("previous", "next"):
@@ -158,6 +164,8 @@ class CompleteText(QWidget):
         if self.strip is None:
             self.strip = TokenStrip(self._ink)
             self.strip.focused.connect(self.token_chosen)
+            self.strip.replaced.connect(self.token_replaced)
+            self.strip.set_branching(not self.editor.isReadOnly())
             holder = named(QWidget(), "page")
             column = QVBoxLayout(holder)
             column.setContentsMargins(0, 0, 8, 0)

@@ -63,11 +63,15 @@ BUBBLE = 0.85  # the widest a person's turn gets, of the column
 
 
 class MessageView(QFrame):
-    """asked: action and message id. edited: id, text, and whether it is to be answered. token_chosen: id and index."""
+    """asked: action and message id. edited: id, text, and whether it is to be answered. token_chosen: id and index.
+
+    token_replaced: id, index, and the id of the candidate wanted there.
+    """
 
     asked = Signal(str, str)
     edited = Signal(str, str, bool)
     token_chosen = Signal(str, int)
+    token_replaced = Signal(str, int, int)
 
     def __init__(self, message: StoredMessage, ink: Ink, versions: tuple[int, int]) -> None:
         super().__init__()
@@ -161,6 +165,8 @@ class MessageView(QFrame):
         self._busy = busy
         if self._switch is not None:
             self._switch.setEnabled(not busy)
+        if self.strip is not None:
+            self.strip.set_branching(not busy)
         self.show_actions()
 
     def show_tokens(self, records: Sequence[TokenRecord]) -> None:
@@ -168,6 +174,8 @@ class MessageView(QFrame):
         if self.strip is None:
             self.strip = TokenStrip(self._ink)
             self.strip.focused.connect(lambda index: self.token_chosen.emit(self.message.id, index))
+            self.strip.replaced.connect(lambda *wanted: self.token_replaced.emit(self.message.id, *wanted))
+            self.strip.set_branching(not self._busy)
             self._turn_layout.addWidget(self.strip)
         self.strip.set(records)
         self.text.hide()

@@ -6,31 +6,17 @@ It draws a record and knows nothing of where it comes from. The same numbers can
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import (
-    QColor,
-    QFontMetricsF,
-    QGuiApplication,
-    QKeyEvent,
-    QKeySequence,
-    QMouseEvent,
-    QPainter,
-    QPaintEvent,
-    QPen,
-)
-from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
 
 from app import theme
+from app.widgets.candidate_list import LEFT, RIGHT, ROW, CandidateList, shown_candidates
 from app.widgets.order_list import step_words
 from app.widgets.pieces import percent, visible
 from engine import TokenRecord
 
-ROW = 26  # pixels
-TOP = 22  # of the line of headings
 NUMBER = 54  # the width of a column of numbers
-LEFT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
-RIGHT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
-HEAD = ("token", "id", "before", "after", "cut by", "chosen")
+HEAD = ("token", "id", "rank", "log-probability", "before", "after", "cut by", "chosen")
 
 
 def number(probability: float) -> str:
@@ -44,20 +30,18 @@ def cut_words(record: TokenRecord, index: int) -> str:
     return step_words(record.steps[step]).lower() if 0 <= step < len(record.steps) else ""
 
 
-def shown_candidates(record: TokenRecord, count: int) -> list[int]:
-    """Indices of the likeliest candidates, the drawn one always among them."""
-    indices = list(range(min(count, len(record.candidate_ids))))
-    if record.chosen >= count > 0:
-        indices[-1] = record.chosen
-    return indices
+def rank_of(record: TokenRecord, index: int) -> int:
+    """The rank of a candidate, 1 for the likeliest: they are stored by rank, but for a drawn one of the tail."""
+    return record.rank + 1 if index == record.chosen and record.rank > index else index + 1
 
 
 def rows(record: TokenRecord, count: int) -> list[tuple[str, ...]]:
-    """The candidates as rows of text under HEAD, probabilities as plain numbers."""
+    """The candidates as rows of text under HEAD, probabilities as plain numbers, their logarithms in nats."""
     before = record.before
     return [
         (
-            record.pieces[i], str(int(record.candidate_ids[i])), f"{before[i]:.6f}", f"{record.after[i]:.6f}",
+            record.pieces[i], str(int(record.candidate_ids[i])), str(rank_of(record, i)),
+            f"{float(record.logits[i]) - record.lse:.4f}", f"{before[i]:.6f}", f"{record.after[i]:.6f}",
             cut_words(record, i), "yes" if i == record.chosen else "",
         )
         for i in shown_candidates(record, count)
@@ -73,75 +57,27 @@ def as_text(record: TokenRecord, count: int, separator: str) -> str:
     return "\n".join(lines)
 
 
-class TokenBars(QWidget):
-    """stepped: -1 or 1, the token before or after was asked for by arrow key."""
-
-    stepped = Signal(int)
+class TokenBars(CandidateList):
+    """A bar before the sampling and one after it for every candidate."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._record: TokenRecord | None = None
-        self._count = 20
-        self._line = -1
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setMouseTracking(True)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setAccessibleName("Candidates")
-        self.setAccessibleDescription("Up and Down read the candidates, Left and Right go to other tokens.")
-
-    def show_record(self, record: TokenRecord | None, count: int) -> None:
-        """Draw this record's candidates, `count` of them."""
-        tall = self._rows(), self._count
-        self._record, self._count = record, count
-        self._line = min(self._line, self._rows() - 1)
-        if tall != (self._rows(), count):
-            self.updateGeometry()
-        self.update()
+        super().__init__("Candidates")
 
     def readout(self, line: int) -> str:
-        """One candidate in words."""
         assert self._record is not None
-        index = shown_candidates(self._record, self._count)[line]
-        record, words = self._record, cut_words(self._record, index)
+        record, index = self._record, self._indices[line]
+        words = cut_words(record, index)
         chosen = ", chosen" if index == record.chosen else ""
         fate = f"cut by {words}" if words else f"after {percent(float(record.after[index]))}"
         before = percent(float(record.before[index]))
-        return f"{visible(record.pieces[index], 60)}: before {before}, {fate}{chosen}"
+        rank = f"rank {rank_of(record, index)}, log-probability {float(record.logits[index]) - record.lse:.2f}"
+        return f"{visible(record.pieces[index], 60)}: before {before}, {fate}, {rank}{chosen}"
 
-    def _rows(self) -> int:
-        return len(shown_candidates(self._record, self._count)) if self._record else 0
+    def as_text(self) -> str:
+        assert self._record is not None
+        return as_text(self._record, len(self._indices), "\t")
 
     # --- Qt -----------------------------------------------------------------------------------------------------------
-
-    def sizeHint(self) -> QSize:
-        return QSize(280, TOP + self._rows() * ROW + 4)
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(220, TOP + self._rows() * ROW + 4)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if self._record is not None and event.matches(QKeySequence.StandardKey.Copy):
-            QGuiApplication.clipboard().setText(as_text(self._record, self._count, "\t"))
-        elif event.key() in (Qt.Key.Key_Left, Qt.Key.Key_Right):
-            self.stepped.emit(-1 if event.key() == Qt.Key.Key_Left else 1)
-        elif event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down) and self._rows():
-            self._line = min(max(self._line + (1 if event.key() == Qt.Key.Key_Down else -1), 0), self._rows() - 1)
-            words = self.readout(self._line)
-            self.setAccessibleDescription(words)
-            QToolTip.showText(self.mapToGlobal(QPoint(40, TOP + (self._line + 1) * ROW)), words, self)
-            self.update()
-        else:
-            super().keyPressEvent(event)
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        line = (int(event.position().y()) - TOP) // ROW
-        self._line = line if 0 <= line < self._rows() else -1
-        self.setToolTip(self.readout(self._line) if self._line >= 0 else "")
-        self.update()
-
-    def leaveEvent(self, event: object) -> None:
-        self._line = -1
-        self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         if self._record is None:
@@ -150,7 +86,7 @@ class TokenBars(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setFont(theme.font(theme.CONTROL, mono=True))
-        indices = shown_candidates(record, self._count)
+        indices = self._indices
         before = record.before[indices]
         top = max(float(before.max()), float(record.after[indices].max()), 1e-9)
         metrics = QFontMetricsF(painter.font())
@@ -160,13 +96,11 @@ class TokenBars(QWidget):
         painter.setFont(theme.font(theme.CAPTION))
         place = QRectF(20 + name, 0, self.width() - 28 - name - 2 * NUMBER, ROW)
         self._draw_headings(painter, place)
-        for line, index in enumerate(indices):
-            y = TOP + line * ROW
+        self._draw_ground(painter)
+        for line in self._in_sight(event.rect().top(), event.rect().bottom()):
+            index = indices[line]
+            y = self.top + line * ROW
             chosen, cut = index == record.chosen, cut_words(record, index)
-            if line == self._line:
-                painter.setPen(Qt.PenStyle.NoPen)
-                painter.setBrush(QColor(now.raised))
-                painter.drawRoundedRect(QRectF(0, y, self.width(), ROW), 4, 4)
             if chosen:
                 theme.icon("check", 14, "accent").paint(painter, 2, y + 6, 14, 14)
             painter.setFont(theme.font(theme.CONTROL, mono=True, bold=chosen))
@@ -185,18 +119,15 @@ class TokenBars(QWidget):
             else:
                 painter.setPen(QColor(now.accent if chosen else now.text))
             painter.drawText(right.translated(NUMBER, 0), RIGHT, "cut" if cut else number(float(record.after[index])))
-        if self.hasFocus():
-            painter.setPen(QPen(QColor(now.accent), 2))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 5, 5)
+        self._draw_focus(painter)
 
     def _draw_headings(self, painter: QPainter, place: QRectF) -> None:
         painter.setPen(QColor(theme.current().muted))
-        line = QRectF(place.right(), 0, NUMBER, TOP)
+        line = QRectF(place.right(), 0, NUMBER, self.top)
         painter.drawText(line, RIGHT, "before %")
         painter.drawText(line.translated(NUMBER, 0), RIGHT, "after %")
         if place.width() > 190:
-            painter.drawText(QRectF(place.left(), 0, place.width(), TOP), LEFT, "outline before, filled after")
+            painter.drawText(QRectF(place.left(), 0, place.width(), self.top), LEFT, "outline before, filled after")
 
     @staticmethod
     def _draw_bar(painter: QPainter, place: QRectF, before: float, after: float, chosen: bool) -> None:
@@ -216,7 +147,7 @@ class TokenBars(QWidget):
 
 def _short(value: float) -> str:
     """A number of three figures, so that it takes the same room whatever it is."""
-    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}"
+    return (f"{value:.2f}" if abs(value) < 9.995 else f"{value:.1f}").replace("-", "\N{MINUS SIGN}")
 
 
 def summary(record: TokenRecord) -> list[tuple[str, str, str]]:
@@ -227,7 +158,8 @@ def summary(record: TokenRecord) -> list[tuple[str, str, str]]:
     return [
         ("Before", percent(float(np.exp(record.logprob))), "Probability under the model's raw distribution"),
         ("After", after, "Probability in the draw, after all sampling steps"),
-        ("Rank", str(record.rank + 1), "1 is the likeliest token"),
+        ("Rank", f"{record.rank + 1:,}", "1 is the likeliest token"),
+        ("Log-probability", f"{_short(record.logprob)} nats", "The natural logarithm of the probability before"),
         ("Entropy", f"{_short(record.entropy)} nats", "How undecided the model was over its whole vocabulary"),
         ("Surprise", f"{_short(surprise)} bits", "Minus the logarithm of the probability before"),
     ]

@@ -1,132 +1,34 @@
-"""An answer as its tokens: the text coloured by how likely each token was, one of them in focus.
+"""An answer as its tokens: the coloured text, what its colours mean, and the token in focus in words.
 
-It knows records and colours, not where they come from. The text is an ordinary read-only document, so it wraps, selects
-and is read aloud like any other; a readout line gives in words what the colours show.
+It knows records, not where they come from. What the colours mean can be chosen; a readout line says it in numbers.
 """
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_right
 from collections.abc import Sequence
 
-from PySide6.QtCore import QRectF, Qt, Signal
-from PySide6.QtGui import (
-    QColor,
-    QGuiApplication,
-    QKeyEvent,
-    QKeySequence,
-    QLinearGradient,
-    QMouseEvent,
-    QPainter,
-    QPaintEvent,
-    QTextBlockFormat,
-    QTextCharFormat,
-    QTextCursor,
-)
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QTextEdit, QVBoxLayout, QWidget
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from app import theme
-from app.widgets.flowing import FlowingText
 from app.widgets.ink import Ink
 from app.widgets.named import named
+from app.widgets.token_scales import SCALES, TokenLegend, choice
+from app.widgets.token_text import TokenText
+from app.widgets.token_words import describe
 from engine import TokenRecord
 
-MARKS = str.maketrans({"\n": "↵\n", "\t": "⇥\t"})
-UNFINISHED = "◌"  # a token that is only a part of a character
-
-
-class TokenText(FlowingText):
-    """The coloured text. focused: index of the token chosen by click or arrow key."""
-
-    focused = Signal(int)
-
-    def __init__(self, ink: Ink, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setAccessibleName("Tokens of the answer")
-        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self._ink = ink
-        self._starts: list[int] = []
-        self._records: list[TokenRecord] = []
-        self._index = -1
-
-    def start(self, before: str) -> None:
-        """Show no tokens, only, muted, the text that they continue."""
-        self.document().clear()
-        self._starts.clear()
-        self._records.clear()
-        self._index = -1
-        form = QTextBlockFormat()
-        form.setLineHeight(self._ink.line_height + 10, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
-        cursor = QTextCursor(self.document())
-        cursor.setBlockFormat(form)
-        muted = self._ink.text_format()
-        muted.setForeground(self._ink.muted)
-        cursor.insertText(before, muted)
-
-    def add_tokens(self, records: Sequence[TokenRecord]) -> None:
-        cursor = QTextCursor(self.document())
-        cursor.beginEditBlock()
-        cursor.movePosition(QTextCursor.MoveOperation.End)
-        for record in records:
-            self._starts.append(cursor.position())
-            self._records.append(record)
-            cursor.insertText(shown(record), self._format(record))
-        cursor.endEditBlock()
-
-    def show_focus(self, index: int) -> None:
-        """Mark a token; -1 marks none."""
-        self._index = index
-        selections = []
-        if 0 <= index < len(self._starts):
-            selection = QTextEdit.ExtraSelection()
-            end = self._starts[index + 1] if index + 1 < len(self._starts) else self.document().characterCount() - 1
-            cursor = QTextCursor(self.document())
-            cursor.setPosition(self._starts[index])
-            cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
-            selection.cursor = cursor
-            form = QTextCharFormat()
-            form.setBackground(QColor(theme.current().accent))
-            form.setForeground(QColor(theme.current().on_accent))
-            selection.format = form
-            selections.append(selection)
-        self.setExtraSelections(selections)
-
-    def _format(self, record: TokenRecord) -> QTextCharFormat:
-        form = self._ink.text_format()
-        background = theme.probability_color(math.exp(record.logprob))
-        form.setBackground(background)
-        form.setForeground(QColor("#10151B") if _light(background) else QColor("#FFFFFF"))
-        return form
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        super().mouseReleaseEvent(event)
-        if event.button() == Qt.MouseButton.LeftButton and not self.textCursor().hasSelection() and self._starts:
-            position = self.document().documentLayout().hitTest(
-                event.position(), Qt.HitTestAccuracy.FuzzyHit
-            )
-            if position >= self._starts[0]:
-                self.focused.emit(bisect_right(self._starts, position) - 1)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        steps = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}
-        ends = {Qt.Key.Key_Home: 0, Qt.Key.Key_End: len(self._starts) - 1}
-        if event.matches(QKeySequence.StandardKey.Copy) and not self.textCursor().hasSelection():
-            QGuiApplication.clipboard().setText(table(self._records))
-        elif event.modifiers() == Qt.KeyboardModifier.NoModifier and event.key() in steps and self._starts:
-            index = self._index + steps[event.key()] if self._index >= 0 else 0  # type: ignore[index]
-            self.focused.emit(min(max(index, 0), len(self._starts) - 1))
-        elif event.key() in ends and self._starts:
-            self.focused.emit(ends[event.key()])  # type: ignore[index]
-        else:
-            super().keyPressEvent(event)
+HELP = "Click a token, or use the arrow keys. Enter or a right click shows what else it could have been."
+KEYS = "A wave marks tokens that these settings would have drawn otherwise, dots those that are uncertain."
 
 
 class TokenStrip(QWidget):
-    """Coloured text, the readout of the token in focus, and the legend. focused: index of the token chosen."""
+    """Coloured text, the readout of the token in focus, and the legend. focused: index of the token chosen.
+
+    replaced: index of a token, and the id of the candidate wanted in its place.
+    """
 
     focused = Signal(int)
+    replaced = Signal(int, int)
 
     def __init__(self, ink: Ink, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -134,17 +36,46 @@ class TokenStrip(QWidget):
         self._before = ""
         self.text = TokenText(ink)
         self.text.focused.connect(self.focused)
-        self._readout = named(QLabel("Click a token, or use the arrow keys."), "caption")
+        self.text.replaced.connect(self.replaced)
+        self._readout = named(QLabel(HELP), "caption")
         self._readout.setAccessibleName("The token in focus")
         self._readout.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.scales = named(QComboBox(), "tokenScale", "What the colours mean")
+        self.scales.addItems(list(SCALES))
+        self.scales.textActivated.connect(choice.choose)
+        self._legend = TokenLegend()
+        self._keys = named(QLabel(KEYS, wordWrap=True), "caption")
+        self._keys.hide()
         row = QHBoxLayout()
-        row.addWidget(self._readout, 1)
-        row.addWidget(_Legend())
+        row.addWidget(self.scales)
+        row.addWidget(self._legend)
+        row.addStretch(1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addWidget(self.text)
+        column.addWidget(self._readout)
         column.addLayout(row)
+        column.addWidget(self._keys)
+        choice.changed.connect(self._show_scale)
+        self._show_scale()
+
+    def set_branching(self, on: bool) -> None:
+        """Whether another token can be taken in one's place."""
+        self.text.branching = on
+
+    def _show_scale(self, *_: object) -> None:
+        self.scales.setCurrentText(choice.scale.name)
+        self.scales.setToolTip(choice.scale.help)
+        self._legend.set_scale(choice.scale)
+        self.text.set_scale(choice.scale)
+
+    def show_marks(self, changed: Sequence[bool], uncertain: Sequence[bool], words: str = "") -> None:
+        """Mark what other settings would have drawn otherwise, and say in words how much it is."""
+        marked = any(changed) or any(uncertain)
+        self._keys.setText(f"{words} {KEYS}" if marked else words)
+        self._keys.setVisible(bool(self._keys.text()))
+        self.text.show_marks(changed, uncertain)
 
     @property
     def count(self) -> int:
@@ -169,51 +100,3 @@ class TokenStrip(QWidget):
         self.text.show_focus(index)
         if 0 <= index < len(self._records):
             self._readout.setText(describe(self._records[index]))
-
-
-class _Legend(QWidget):
-    """The colours with their numbers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFixedSize(190, 18)
-        self.setAccessibleName("Colours from 0 to 100 percent")
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        ramp = QLinearGradient(44, 0, 134, 0)
-        for step in range(11):
-            ramp.setColorAt(step / 10, theme.probability_color(step / 10))
-        painter.fillRect(QRectF(44, 5, 90, 8), ramp)
-        painter.setPen(QColor(theme.current().muted))
-        painter.drawText(QRectF(0, 0, 38, 18), Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, "0 %")
-        painter.drawText(QRectF(140, 0, 50, 18), Qt.AlignmentFlag.AlignVCenter, "100 %")
-
-
-def shown(record: TokenRecord) -> str:
-    """A token as the strip shows it: its text, line breaks marked; its piece where it adds no text (an end mark)."""
-    piece = record.pieces[record.chosen] if record.chosen >= 0 else UNFINISHED
-    return record.text.translate(MARKS) or piece or UNFINISHED
-
-
-def describe(record: TokenRecord) -> str:
-    """A token in words: what it is, how likely, which rank."""
-    piece = shown(record).replace("\n", "").replace(" ", "␣")
-    percent = 100 * math.exp(record.logprob)
-    return f"{piece}   {percent:.1f} % · rank {record.rank + 1} · entropy {record.entropy:.2f} nats"
-
-
-def table(records: Sequence[TokenRecord]) -> str:
-    """Records as tab-separated lines with a head."""
-    lines = ["position\tid\ttext\tprobability\trank\tentropy (nats)"]
-    lines += [
-        f"{r.position}\t{r.id}\t{r.text!r}\t{math.exp(r.logprob):.6f}\t{r.rank + 1}\t{r.entropy:.4f}" for r in records
-    ]
-    return "\n".join(lines)
-
-
-def _light(color: QColor) -> bool:
-    """Whether dark ink reads better on it (WCAG relative luminance)."""
-    channels = (color.redF(), color.greenF(), color.blueF())
-    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18

@@ -31,11 +31,12 @@ MARGIN = 24  # pixels that a message keeps free beside its text, both sides toge
 
 
 class Transcript(QScrollArea):
-    """asked, edited and token_chosen come from the messages, see MessageView."""
+    """asked, edited, token_chosen and token_replaced come from the messages, see MessageView."""
 
     asked = Signal(str, str)
     edited = Signal(str, str, bool)
     token_chosen = Signal(str, int)
+    token_replaced = Signal(str, int, int)
 
     def __init__(self, ink: Ink, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -184,6 +185,7 @@ class Transcript(QScrollArea):
         view.asked.connect(self.asked)
         view.edited.connect(self.edited)
         view.token_chosen.connect(self.token_chosen)
+        view.token_replaced.connect(self.token_replaced)
         view.set_busy(self._busy)
         self._views[message.id] = view
         self._rows.insertWidget(index - self._first, view)

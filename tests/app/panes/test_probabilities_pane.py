@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
@@ -11,8 +14,8 @@ from app.bridge import Bridge
 from app.panes.probabilities import Pane
 from app.state import State
 from app.window import DRAWER
-from engine import Tokens
-from fakes import FakeEngine, a_record
+from engine import Done, Drawing, Generate, SamplingParams, Started, Tokens
+from fakes import FakeEngine, a_model, a_record
 
 RUN = 900
 
@@ -80,13 +83,13 @@ def test_the_table_holds_the_same_numbers_and_the_count_is_kept(
     lines = [
         [pane.table.item(r, c).text() for c in range(pane.table.columnCount())] for r in range(pane.table.rowCount())
     ]
-    assert lines[0] == ["␣a", "103", "0.500000", "0.666667", "", "yes"]
-    assert lines[2] == ["␣sea", "8", "0.250000", "0.000000", "top-p", ""]
-    pane.counts.setCurrentText("10")
-    pane.counts.activated.emit(0)
+    assert lines[0] == ["␣a", "103", "1", "-0.6931", "0.500000", "0.666667", "", "yes"]
+    assert lines[2] == ["␣sea", "8", "3", "-1.3863", "0.250000", "0.000000", "top-p", ""]
+    pane.counts.setText("10")
+    pane.counts.editingFinished.emit()
     assert state.settings.value("candidates_shown") == 10
     pane.copy.click()
-    assert QGuiApplication.clipboard().text().splitlines()[1] == '" a",103,0.500000,0.666667,,yes'
+    assert QGuiApplication.clipboard().text().splitlines()[1] == '" a",103,1,-0.6931,0.500000,0.666667,,yes'
 
 
 def test_a_hidden_pane_draws_nothing_and_is_right_when_it_is_seen_again(
@@ -108,3 +111,55 @@ def test_no_token_makes_the_pane_wider_than_the_narrow_drawer(
     assert pane.minimumSizeHint().width() <= DRAWER
     pane.resize(640, 420)
     qtbot.waitUntil(lambda: pane.token.text() == "␣internationalization-of-everything")
+
+
+def test_steps_show_what_each_left_and_now_follows_a_slider(
+    pane: Pane, state: State, fake: FakeEngine, bridge: Bridge, qtbot: QtBot
+) -> None:
+    drawing = Drawing(3, (1, 2, 3), 3, 200, SamplingParams.neutral(temperature=1.0))
+    records = (dataclasses.replace(a_record(3, " a"), steps=(), cut=np.full(3, -1, np.int8)),)
+    fake.play(RUN, [Started(0, (1, 2, 3), "", 3, 0, (), drawing), Tokens(0, " a", records), Done(0)])
+    bridge.deliver()
+    pane.steps.click()
+    assert [stage.step for stage in pane.grid._stages] == [""]
+    assert pane.written.isChecked()
+    state.presets.set_sampling(SamplingParams.neutral(temperature=0.5, top_k=1))
+    qtbot.waitUntil(lambda: [stage.step for stage in pane.grid._stages] == ["", "top_k", "temperature"])
+    assert pane.now.isChecked()
+    qtbot.waitUntil(lambda: "of 1 token would differ" in pane.words.text())
+    assert pane.grid.readout(2) == "␣sea: Model 25.00 %, Top-k cut"
+    pane.as_table.click()
+    head = [pane.table.horizontalHeaderItem(c).text() for c in range(pane.table.columnCount())]
+    assert head == ["Token", "Id", "Model", "Top-k", "Temperature", "Chosen"]
+    cells = [pane.table.item(2, column).text() for column in range(5)]
+    assert cells == ["␣sea", "8", "0.250000", "cut", ""]
+    pane.copy.click()
+    assert QGuiApplication.clipboard().text().splitlines()[3].startswith('" sea",8,0.250000,cut,')
+    assert not pane.grid.grab().isNull()
+
+
+def test_a_candidate_or_a_word_begins_a_branch_of_a_chats_answer(
+    pane: Pane, state: State, fake: FakeEngine, bridge: Bridge, qtbot: QtBot
+) -> None:
+    state.workspace._show_model(a_model())
+    state.conversation.send("Hi")
+    run, _ = fake.last(Generate)
+    fake.play(run.id, [Tokens(0, text, (a_record(3 + n, text),)) for n, text in enumerate((" a", " b"))])
+    fake.play(run.id, [Done(0, "length")])
+    bridge.deliver()
+    state.captures.focus(state.conversation.path[-1].id, 1)
+    pane.refresh()
+    assert pane.instead.isEnabled()
+    pane.bars.taken.emit(7)
+    _, command = fake.last(Generate)
+    assert command.prompt.answer_ids == (103,) and command.prompt.forced_ids == (7,)
+    fake.play(fake.last(Generate)[0].id, [Done(0, "cancelled")])
+    bridge.deliver()
+    state.captures.focus(state.conversation.path[-1].id, 1)
+    pane.refresh()
+    pane.instead.setText("island")
+    qtbot.keyClick(pane.instead, Qt.Key.Key_Return)
+    _, command = fake.last(Generate)
+    assert command.prompt.forced_text == " island"
+    pane.refresh()
+    assert not pane.instead.isEnabled()  # while it writes

@@ -8,13 +8,14 @@ import io
 
 import numpy as np
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from app.widgets.candidate_list import ROW
 from app.widgets.pieces import percent, piece_of, visible
-from app.widgets.token_bars import HEAD, TokenBars, as_text, cut_words, rows, shown_candidates, summary
+from app.widgets.token_bars import HEAD, TokenBars, as_text, cut_words, rank_of, rows, shown_candidates, summary
 from fakes import a_record
 
 
@@ -56,8 +57,10 @@ def test_the_numbers_copied_are_the_records_own() -> None:
     table = list(csv.reader(io.StringIO(as_text(record, 20, ","))))
     assert tuple(table[0]) == HEAD
     assert table[1][0] == ' ri"ver' and table[1][-1] == "yes"
-    assert [float(line[2]) for line in table[1:]] == pytest.approx(record.before, abs=1e-6)
-    assert [float(line[3]) for line in table[1:]] == pytest.approx(record.after, abs=1e-6)
+    assert [line[2] for line in table[1:]] == ["1", "2", "3"]
+    assert [float(line[3]) for line in table[1:]] == pytest.approx(record.logits - record.lse, abs=1e-4)
+    assert [float(line[4]) for line in table[1:]] == pytest.approx(record.before, abs=1e-6)
+    assert [float(line[5]) for line in table[1:]] == pytest.approx(record.after, abs=1e-6)
     assert len(rows(record, 2)) == 2
 
 
@@ -77,10 +80,37 @@ def test_keys_read_the_candidates_step_the_tokens_and_copy(qtbot: QtBot, themed:
     for key in (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Down):
         qtbot.keyClick(bars, key)
     assert steps == [-1, 1]
-    assert bars.accessibleDescription() == "␣river: before 50.00 %, after 66.67 %, chosen"
+    assert (
+        bars.accessibleDescription() == "␣river: before 50.00 %, after 66.67 %, rank 1, log-probability -0.69, chosen"
+    )
     for _ in range(5):
         qtbot.keyClick(bars, Qt.Key.Key_Down)
-    assert bars.accessibleDescription() == "␣sea: before 25.00 %, cut by top-p"
+    assert bars.accessibleDescription() == "␣sea: before 25.00 %, cut by top-p, rank 3, log-probability -1.39"
     qtbot.keyClick(bars, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     assert QGuiApplication.clipboard().text().startswith("\t".join(HEAD))
     assert not bars.grab().isNull()
+
+
+def test_a_candidate_is_taken_by_click_or_enter_only_where_that_is_possible(qtbot: QtBot, themed: QApplication) -> None:
+    bars = TokenBars()
+    qtbot.addWidget(bars)
+    bars.show_record(a_record(3, " river"), 20)
+    bars.resize(bars.sizeHint())
+    bars.show()
+    taken: list[int] = []
+    bars.taken.connect(taken.append)
+    second = QPoint(40, bars.top + ROW + 5)
+    qtbot.mouseClick(bars, Qt.MouseButton.LeftButton, pos=second)
+    assert taken == []
+    bars.set_taking(True)
+    qtbot.mouseClick(bars, Qt.MouseButton.LeftButton, pos=second)
+    qtbot.keyClick(bars, Qt.Key.Key_Down)
+    qtbot.keyClick(bars, Qt.Key.Key_Return)
+    assert taken == [7, 8]
+
+
+def test_two_hundred_candidates_are_shown_and_one_of_the_tail_has_its_own_rank() -> None:
+    others = tuple(f" {number}" for number in range(199))
+    assert len(shown_candidates(a_record(3, " a", 0.5, others), 200)) == 200
+    record = dataclasses.replace(a_record(3, " a", 0.5), id=8, rank=700)
+    assert [rank_of(record, index) for index in range(3)] == [1, 2, 701]
