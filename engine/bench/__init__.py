@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# As the program itself does (engine/jobs.py); torch reads it once, when it is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from engine.bench import cold
 from engine.bench.measure import LIVE, Ours, bandwidth, resident
 from engine.bench.models import Subject, from_files, from_shape, table_bytes

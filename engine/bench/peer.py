@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import subprocess
 import sys
 import time
@@ -81,8 +82,10 @@ class Peer:
 
     def __init__(self, path: Path, threads: int, context: int) -> None:
         command = [sys.executable, "-m", "engine.bench.peer", str(path), str(threads), str(context)]
+        # Our choice of how threads wait is not its own.
+        own = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
         self._child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=own
         )
         self.version: str = self._answer()["version"]
 
