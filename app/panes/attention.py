@@ -18,7 +18,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
     QLabel,
-    QProgressBar,
     QPushButton,
     QSizePolicy,
     QStackedWidget,
@@ -31,12 +30,16 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.state import State
 from app.state.attention import DECODER, MEAN, Part, Weights
+from app.state.saving import Saver
 from app.widgets.head_grid import HeadArea, HeadGrid
 from app.widgets.heatmap import ROOM, Heatmap
+from app.widgets.map_files import ask_where, writer
 from app.widgets.named import named, quiet_button, toggle_button
 from app.widgets.pieces import piece_of, visible, worded
+from app.widgets.reader_line import ReaderLine
 from app.widgets.slider import PlainSlider
 from app.widgets.tint import Legend
+from app.widgets.token_flow import FlowArea, TokenFlow
 
 NAME, TITLE, ICON = "attention", "Attention", "grid-3x3"
 REPAINT = 66  # milliseconds between two drawings while an answer streams; longer where one takes long
@@ -45,7 +48,8 @@ EMPTY = "Where the model looks appears here while it writes. Send a message to s
 NO_TEXT = "Where the model looks appears here. Fill a mask or classify a text in the Playground to see it."
 HEAD = ("position", "token", "weight")
 GAP = 8  # pixels between the parts of the body
-HEAD_WIDTH = 400  # pixels: from here on the choice of part stands in the line of the head
+HEAD_WIDTH = 460  # pixels: from here on the buttons stand in the line of the head
+ROLLOUT = "How much of each token has come into this one through all layers: attention rollout (Abnar and Zuidema 2020)"
 BESIDE = ((0, 0, 1, 1), (0, 1, 1, 1), (1, 0, 1, 2))  # row, column and spans of the heads, the large map and the notes
 ABOVE = ((0, 0, 1, 1), (1, 0, 1, 2), (0, 1, 1, 1))
 
@@ -61,17 +65,23 @@ class Pane(QWidget):
         self._workspace = state.workspace
         self._tried: tuple[str, int] | None = None
         self._part = DECODER
+        self._saver = Saver(self)
+        self._saver.saved.connect(lambda path: self._on_saved(f"Saved as {path}."))
+        self._saver.failed.connect(self._on_saved)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REPAINT)
         self._timer.timeout.connect(self.refresh)
+        self.reader = ReaderLine("Read again", "Run the model over this text once more to capture its attention")
+        self.reader.asked.connect(self._captures.reread)
+        self.reader.cancelled.connect(self._captures.rereading.cancel)
         full = QWidget()
         column = QVBoxLayout(full)
         column.setContentsMargins(12, 8, 12, 8)
         column.setSpacing(6)
         column.addLayout(self._make_head())
         column.addWidget(self._make_body(), 1)
-        column.addWidget(self._make_reader())
+        column.addWidget(self.reader)
         column.addLayout(self._make_scrub())
         self._empty = QLabel(EMPTY)
         self._empty.setWordWrap(True)
@@ -107,14 +117,28 @@ class Pane(QWidget):
         self.as_table = toggle_button("attentionTable", "Table")
         self.as_table.setToolTip("The row in focus as a table")
         self.as_table.toggled.connect(self._on_table)
+        self.as_text = toggle_button("attentionText", "Text")
+        self.as_text.setToolTip("The text tinted by where the token in focus looks")
+        self.as_text.toggled.connect(self._on_text)
+        self.rolled = toggle_button("attentionRollout", "Rollout")
+        self.rolled.setToolTip(ROLLOUT)
+        self.rolled.toggled.connect(self.refresh)
         self.copy = quiet_button("attentionCopy", "Copy the row in focus")
         self.copy.clicked.connect(self._on_copy)
+        self.save = quiet_button("attentionSave", "Save the map as a picture or as CSV")
+        self.save.clicked.connect(self._on_save)
         self._head_line = QGridLayout()
         self._head_line.setHorizontalSpacing(2)
         self._head_line.setVerticalSpacing(6)
         self._head_line.setColumnStretch(0, 1)
-        for column, widget in enumerate((self.title, self.parts, self.mean, self.as_table, self.copy)):
-            self._head_line.addWidget(widget, 0, column)
+        self._buttons = QWidget()
+        line = QHBoxLayout(self._buttons)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(2)
+        line.addStretch(1)
+        for widget in (self.mean, self.as_text, self.as_table, self.copy, self.save):
+            line.addWidget(widget)
+        self._lay_head(wide=True)
         return self._head_line
 
     def _make_body(self) -> QWidget:
@@ -135,8 +159,11 @@ class Pane(QWidget):
         self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.table.horizontalHeader().setHighlightSections(False)
         self.views = QStackedWidget()
-        self.views.addWidget(self.map)
-        self.views.addWidget(self.table)
+        self.flow = TokenFlow()
+        self.flow.chosen.connect(self._on_token)
+        self.flow.pointed.connect(self._show_readout)
+        for view in (self.map, self.table, FlowArea(self.flow)):
+            self.views.addWidget(view)
         self.views.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)  # what is left is its
         self._notes = self._make_notes()
         self._body = QWidget()
@@ -175,27 +202,6 @@ class Pane(QWidget):
         column.addLayout(line)
         return notes
 
-    def _make_reader(self) -> QWidget:
-        """The line that offers to read a stored answer again, and shows how far that is."""
-        self.reader = QWidget()
-        self._reader_words = QLabel()
-        self._reader_words.setWordWrap(True)
-        self._reader_words.setProperty("role", "caption")
-        self.read_again = QPushButton("Read again")
-        self.read_again.setToolTip("Run the model over this text once more to capture its attention")
-        self.read_again.clicked.connect(self._captures.reread)
-        self.progress = named(QProgressBar(), "attentionProgress", "Reading again")
-        self.progress.setTextVisible(False)
-        self.cancel = QPushButton("Cancel")
-        self.cancel.clicked.connect(self._captures.rereading.cancel)
-        line = QHBoxLayout(self.reader)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.addWidget(self._reader_words, 1)
-        line.addWidget(self.progress, 1)
-        line.addWidget(self.read_again)
-        line.addWidget(self.cancel)
-        return self.reader
-
     def _make_scrub(self) -> QHBoxLayout:
         self.scrub = named(PlainSlider(), "attentionScrub", "Token of the answer")
         self.scrub.valueChanged.connect(self._on_scrub)
@@ -218,8 +224,14 @@ class Pane(QWidget):
         """The row in focus; -1 for none."""
         return self._captures.row_of(self._part)
 
+    @property
+    def _rolls(self) -> bool:
+        return self.as_text.isChecked() and self.rolled.isChecked() and self._part.looks == self._part.seen
+
     def _weights(self) -> Weights | None:
-        """The row in focus of the head that is shown large."""
+        """The row in focus of the head that is shown large, or its rollout."""
+        if self._rolls:
+            return self._captures.rollout(self._part, self._row)
         return self._captures.row(self._part, self.grid.choice[0], self._head, self._row)
 
     def refresh(self, *_: object) -> None:
@@ -238,13 +250,17 @@ class Pane(QWidget):
         thumbnails = self._captures.thumbnails(self._part)
         self.grid.set_maps(None if thumbnails is None else thumbnails.cells)
         layer, head = self.grid.choice
-        self.title.setText(f"Layer {layer} · mean" if self.mean.isChecked() else f"Layer {layer} · head {head}")
+        one = f"Layer {layer} · mean" if self.mean.isChecked() else f"Layer {layer} · head {head}"
+        self.title.setText("All layers" if self._rolls else one)
+        self.mean.setEnabled(not self._rolls)
         tokens = self._captures.tokens(self._part.looks)
         if self._part.looks == "target":
             tokens = tokens[:-1]  # the newest was not read yet: it has no row and nothing looks at it
         values, first = self._captures.map(self._part, layer, self._head)
         seen = None if self._part.causal else self._captures.tokens(self._part.seen)
         self.map.set_map(values, first, tokens, self._row if tokens else -1, seen)
+        if self.as_text.isChecked():
+            self._show_text(tokens, values, first)
         self._arrange()
         self._show_scrub()
         self._show_readout()
@@ -252,6 +268,24 @@ class Pane(QWidget):
         if self.as_table.isChecked():
             self._fill_table()
         self._timer.setInterval(max(REPAINT, round((time.perf_counter() - begun) * 10_000)))
+
+    def _show_text(self, tokens: list[str], values: Weights, first: int) -> None:
+        """The text under the row in focus; two texts with lines between them where one looks into the other."""
+        row = self._weights()
+        if self._part.looks == self._part.seen:
+            self.flow.set_text(tokens, row, self._row)
+            if self._captures.rolling:
+                self._later()
+            return
+
+        def column(index: int) -> Weights:
+            """Who looks at this token; NaN where that was not captured."""
+            known = np.full(len(tokens), np.nan, np.float32)
+            if index < values.shape[1]:
+                known[first : first + len(values)] = values[:, index]
+            return known
+
+        self.flow.set_text(self._captures.tokens(self._part.seen), row, self._row, tokens, column)
 
     def _show_parts(self, parts: tuple[Part, ...]) -> None:
         """Offer the kinds of attention that the model has, if there is a choice."""
@@ -281,7 +315,8 @@ class Pane(QWidget):
         self._place.setText(f"token {place + 1} of {count}" if count else "")
 
     def _show_readout(self) -> None:
-        self.readout.setText(self.map.readout() or self._most())
+        seen = self.flow if self.as_text.isChecked() else self.map
+        self.readout.setText(seen.readout() or self._most())
 
     def _most(self) -> str:
         """Where the row in focus looked most, in words."""
@@ -301,18 +336,13 @@ class Pane(QWidget):
 
     def _show_reader(self) -> None:
         rereading, captures = self._captures.rereading, self._captures
-        missing = self._weights() is None
+        missing = self._weights() is None and not captures.rolling
         if missing and not captures.live and not rereading.running:
             self._read_if_cheap()
-        progress = rereading.progress
-        self.reader.setVisible(rereading.running or (missing and not captures.live))
-        self.progress.setVisible(rereading.running)
-        self.cancel.setVisible(rereading.running)
-        self.read_again.setVisible(not rereading.running)
-        if progress is not None:
-            self.progress.setRange(0, progress.total)
-            self.progress.setValue(progress.done)
-        self._reader_words.setText("Reading again" if rereading.running else rereading.error or "Not captured.")
+        words = "" if not missing or captures.live else rereading.error or "Not captured."
+        if words and self._rolls and not captures.rollable(self._part):
+            words = "Rollout needs all rows of all layers: this text is too long for them to be kept."
+        self.reader.show_reading(rereading.progress, words)
 
     def _read_if_cheap(self) -> None:
         """Capture a stored answer's attention without being asked, once, where it takes a moment."""
@@ -338,7 +368,7 @@ class Pane(QWidget):
 
     def _arrange(self) -> None:
         """Heads beside the large map or above it, whichever leaves the map more cells."""
-        self._head_line.addWidget(self.parts, *((0, 1) if self.width() >= HEAD_WIDTH else (1, 0, 1, 5)))
+        self._lay_head(self.width() >= HEAD_WIDTH)
         width, height = self._body.width(), self._body.height()
         notes = self._notes.minimumSizeHint() + QSize(GAP, GAP)
         side_room = QSize(int(width * 0.34), height - notes.height())
@@ -346,10 +376,18 @@ class Pane(QWidget):
         side, top = self.grid.fitting(side_room), self.grid.fitting(top_room)
         beside = _cells(width - side.width() - GAP, height - notes.height())
         above = _cells(width, height - min(top.height(), top_room.height()) - GAP)
-        better = beside >= above and not self.as_table.isChecked()
+        better = beside >= above and self.views.currentIndex() == 0
         self._grid_area.show_grid(*((side, side_room) if better else (top, top_room)))
         if self._beside != better:
             self._lay(better)
+
+    def _lay_head(self, wide: bool) -> None:
+        """All in one line, or the buttons in a line of their own."""
+        self.rolled.setVisible(self.as_text.isChecked() and self._part.looks == self._part.seen)
+        self._head_line.addWidget(self.title, 0, 0)
+        self._head_line.addWidget(self.parts, 0, 1)
+        self._head_line.addWidget(self.rolled, 0, 2)
+        self._head_line.addWidget(self._buttons, *((0, 3) if wide else (1, 0, 1, 3)))
 
     def _lay(self, beside: bool) -> None:
         self._beside = beside
@@ -394,15 +432,41 @@ class Pane(QWidget):
             self._captures.focus(self._captures.focused[0], index)
 
     def _on_table(self, on: bool) -> None:
-        self.views.setCurrentIndex(1 if on else 0)
+        self._show_view(self.as_text, on, 1)
+
+    def _on_text(self, on: bool) -> None:
+        self._show_view(self.as_table, on, 2)
+
+    def _show_view(self, other: QPushButton, on: bool, view: int) -> None:
+        """One of the three; the button of the other one comes up."""
+        if on:
+            other.setChecked(False)
+        if on or self.views.currentIndex() == view:
+            self.views.setCurrentIndex(view if on else 0)
         self.refresh()
+
+    def _on_token(self, index: int) -> None:
+        """A token of the text was clicked: look where it looked when it was written, or at the row that it is."""
+        same_text = self._part.looks == "target" == self._part.seen
+        self._on_row(index - 1 if same_text else index)
 
     def _on_copy(self) -> None:
         lines = ["\t".join(HEAD), *("\t".join((p, visible(t), w)) for p, t, w in self._row_lines())]
         QGuiApplication.clipboard().setText("\n".join(lines))
 
+    def _on_save(self) -> None:
+        """The whole map of the head that is shown, in a file of the person's choice."""
+        name = self.title.text().lower().replace(" · ", "-").replace(" ", "-")
+        path = ask_where(self, f"attention-{name}")
+        if path:
+            self._saver.save(path, writer(self.map, path))
+
+    def _on_saved(self, words: str) -> None:
+        self.readout.setText(words)
+
     def _tint(self, *_: object) -> None:
         self.copy.setIcon(theme.icon("copy", 16, "muted"))
+        self.save.setIcon(theme.icon("download", 16, "muted"))
         if self.isVisible():
             self.refresh()
 

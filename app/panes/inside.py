@@ -54,8 +54,8 @@ class Pane(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.tabs)
-        self.lens.asked.connect(self._inside.look)
-        self.lens.cancelled.connect(self._inside.cancel)
+        self.lens.reader.asked.connect(self._inside.look)
+        self.lens.reader.cancelled.connect(self._inside.cancel)
         self.lens.chosen.connect(self._on_column)
         self.positions.length_chosen.connect(self._inside.ask_for_maps)
         for signal in (
@@ -87,7 +87,7 @@ class Pane(QWidget):
         self.lens.show_rows(rows, names, inside.place)
         if rows is None and inside.progress is None and not self._captures.live:
             self._look_if_cheap()
-        self.lens.show_reading(inside.progress, self._words(), not self._captures.live)
+        self.lens.reader.show_reading(inside.progress, self._words(), not self._captures.live)
 
     def _next(self, ids: tuple[int, ...]) -> tuple[int, ...]:
         """The token that the last row wrote, which was not read."""

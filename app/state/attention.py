@@ -84,6 +84,8 @@ class AttentionStore:
     def __init__(self, budget: int = BUDGET) -> None:
         self.ids: list[int] = []
         self.source: tuple[int, ...] = ()
+        self.version = 0
+        """Another number whenever rows that were read before may be other ones."""
         self._budget = budget
         self._blocks: deque[_Block] = deque()
         self._bytes = 0
@@ -102,6 +104,7 @@ class AttentionStore:
                 del rows[position]
         self._lines.clear()
         self._sweep()
+        self.version += 1
         self.ids, self.source = list(ids), tuple(source)
 
     def clear(self) -> None:

@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, Signal
 
 from app.state.attention import PARTS, AttentionStore, Part, Weights, shared
 from app.state.rereading import Rereading, prompt_again
+from app.state.rollout import Rollout
 from app.state.workspace import Workspace
 from engine import (
     AttentionRows,
@@ -73,6 +74,7 @@ class Captures(QObject):
         self._layer = 0
         self._wish = True
         self._store = AttentionStore()
+        self._rollout = Rollout(self._store)
         self._thumbnails: dict[str, AttentionThumbnails] = {}  # by the name of their first layer
         self._pieces: dict[tuple[str, int], str] = {}  # by side: a source may have another vocabulary than its target
         self._asked: set[tuple[str, int]] = set()  # those that were asked for
@@ -308,6 +310,27 @@ class Captures(QObject):
     def map(self, part: Part, layer: int, head: int) -> tuple[Weights, int]:
         """The rows captured of the context in focus, float32 [rows, S] with NaN where not, and the first's position."""
         return self._store.map(part.name(layer), head, self._known(part), self._columns(part))
+
+    def rollout(self, part: Part, position: int) -> Weights | None:
+        """How much of each token is in that one's state behind all layers; None where that is not, or not yet, known.
+
+        Cross attention alone has none.
+        """
+        if part.looks != part.seen or position >= self._known(part):
+            return None
+        layers = [part.name(layer) for layer in range(self.shape(part)[0])]
+        return self._rollout.row(layers, position, self._columns(part))
+
+    def rollable(self, part: Part) -> bool:
+        """Whether all that a rollout needs can be kept."""
+        layers, position = self.shape(part)[0], self.row_of(part)
+        count = len(self.source_ids) if part.looks == "source" else position + 1
+        return self.capture_params().attention == "all" and self._rollout.fits(layers, count)
+
+    @property
+    def rolling(self) -> bool:
+        """Whether the rollout asked for last is still being worked on."""
+        return self._rollout.pending
 
     def thumbnails(self, part: Part) -> AttentionThumbnails | None:
         """The small maps of all heads, if they are of the context in focus."""

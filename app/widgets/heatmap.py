@@ -7,6 +7,8 @@ and knows no model.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
@@ -14,6 +16,7 @@ from PySide6.QtGui import (
     QColor,
     QFontMetricsF,
     QGuiApplication,
+    QImage,
     QKeyEvent,
     QKeySequence,
     QMouseEvent,
@@ -32,6 +35,7 @@ from app.widgets.tint import hatching, tinted
 
 READABLE = 13.0  # pixels of a cell from which tokens are written on the axes
 LARGEST = 30.0
+WIDEST = 4096  # pixels of the cells of a picture
 ROOM = (76, 58)  # pixels for tokens at the left, at most, and above
 NUMBERS = (34, 18)  # the same for positions only
 SLANT = 22  # pixels at the right for the slanted token of the last column
@@ -134,6 +138,26 @@ class Heatmap(QWidget):
             words = ["" if w is None else f"{w:.4f}" for w in cells]
             lines.append("\t".join([visible(self._tokens[row]), *words]))
         return "\n".join(lines)
+
+    def picture(self) -> QImage:
+        """The whole map with both axes, its cells as large as fits into WIDEST pixels."""
+        cell = float(max(1, min(14, WIDEST // max(1, len(self._tokens), len(self._seen)))))
+        whole = _Picture(cell)
+        seen = None if self._causal else self._seen
+        whole.resize(round(cell * len(self._seen)) + ROOM[0] + SLANT + 4, round(cell * len(self._tokens)) + ROOM[1] + 4)
+        whole.set_map(self._values, self._first, self._tokens, self._row, seen)
+        image = QImage(whole.size(), QImage.Format.Format_RGB32)
+        image.fill(QColor(theme.current().surface))
+        whole.render(image, renderFlags=QWidget.RenderFlag.DrawChildren)
+        return image
+
+    def csv_rows(self) -> Iterator[list[str]]:
+        """A head of the tokens seen, then each row with its own token; empty where it sees nothing or was not captured.
+
+        What it needs is taken now, so that another thread may go through it later.
+        """
+        values, first, causal = self._values, self._first, self._causal
+        return _csv_rows(values, first, causal, list(self._tokens), list(self._seen))
 
     # --- geometry -----------------------------------------------------------------------------------------------------
 
@@ -391,3 +415,26 @@ def _runs(numbers: list[int]) -> list[tuple[int, int]]:
         else:
             runs.append((number, number + 1))
     return runs
+
+
+def _csv_rows(
+    values: npt.NDArray[np.floating], first: int, causal: bool, tokens: list[str], seen: list[str]
+) -> Iterator[list[str]]:
+    yield ["", *seen]
+    for row, token in enumerate(tokens):
+        known = 0 <= row - first < len(values)
+        width = (row + 1 if causal else len(seen)) if known else 0
+        line = values[row - first, :width] if known else ()
+        words = [f"{value:.6g}" if np.isfinite(value) else "" for value in line]
+        yield [token, *words, *[""] * (len(seen) - width)]
+
+
+class _Picture(Heatmap):
+    """A map that is as large as its cells need."""
+
+    def __init__(self, cell: float) -> None:
+        super().__init__()
+        self._pixels = cell
+
+    def _size(self) -> float:
+        return self._pixels

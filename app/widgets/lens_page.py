@@ -16,8 +16,6 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
-    QPushButton,
     QScrollArea,
     QSizePolicy,
     QVBoxLayout,
@@ -28,9 +26,10 @@ from app import theme
 from app.widgets.bar_table import BarTable
 from app.widgets.named import named, quiet_button, toggle_button
 from app.widgets.pieces import percent, visible, worded
+from app.widgets.reader_line import ReaderLine
 from app.widgets.scales import Scale, ScaleLegend
 from app.widgets.value_map import MapOrTable
-from engine import LensRows, Progress
+from engine import LensRows
 
 BESIDE = 600  # pixels: from here on the bars stand beside the strip
 SHOWN = {
@@ -46,10 +45,8 @@ def layer_name(name: str) -> str:
 
 
 class LensPage(QWidget):
-    """asked: look now. cancelled: stop looking. chosen: a column of the strip was clicked."""
+    """chosen: a column of the strip was clicked."""
 
-    asked = Signal()
-    cancelled = Signal()
     chosen = Signal(int)
 
     def __init__(self) -> None:
@@ -101,6 +98,7 @@ class LensPage(QWidget):
         under.addWidget(self.bars)
         under.addStretch(1)
         holder.setWidget(inner)
+        self.reader = ReaderLine("Look", "Read this text again to ask every layer about it")
         self.body = QWidget()
         notes = QHBoxLayout()
         notes.addWidget(self.readout, 3)
@@ -122,30 +120,10 @@ class LensPage(QWidget):
         whole.setContentsMargins(12, 8, 12, 8)
         whole.setSpacing(6)
         whole.addWidget(self.body, 1)
-        whole.addWidget(self._make_reader())
+        whole.addWidget(self.reader)
         self.body.hide()
         theme.theme_changed.connect(self._tint)
         self._tint()
-
-    def _make_reader(self) -> QWidget:
-        self.reader = QWidget()
-        self._words = named(QLabel(), "lensWords")
-        self._words.setWordWrap(True)
-        self._words.setProperty("role", "caption")
-        self.progress = named(QProgressBar(), "lensProgress", "Reading again")
-        self.progress.setTextVisible(False)
-        self.look = QPushButton("Look")
-        self.look.setToolTip("Read this text again to ask every layer about it")
-        self.look.clicked.connect(self.asked)
-        self.cancel = QPushButton("Cancel")
-        self.cancel.clicked.connect(self.cancelled)
-        line = QHBoxLayout(self.reader)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.addWidget(self._words, 1)
-        line.addWidget(self.progress, 1)
-        line.addWidget(self.look)
-        line.addWidget(self.cancel)
-        return self.reader
 
     # --- what it is given ---------------------------------------------------------------------------------------------
 
@@ -154,18 +132,6 @@ class LensPage(QWidget):
         self._rows, self._names, self._place = rows, names, place
         self.body.setVisible(rows is not None)
         self._draw()
-
-    def show_reading(self, progress: Progress | None, words: str, can_look: bool) -> None:
-        """How far the reading is, or else words on why or what it costs, and whether it can be asked for."""
-        self.reader.setVisible(progress is not None or bool(words))
-        self.progress.setVisible(progress is not None)
-        self.cancel.setVisible(progress is not None)
-        self.look.setVisible(progress is None and can_look)
-        if progress is not None:
-            self.progress.setRange(0, progress.total)
-            self.progress.setValue(progress.done)
-            words = f"{progress.phase} {progress.done:,} of {progress.total:,}" if progress.total else progress.phase
-        self._words.setText(words)
 
     # --- drawing ------------------------------------------------------------------------------------------------------
 

@@ -121,6 +121,9 @@ class ValueMap(QWidget):
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         self._point(self._at(event.position()))
 
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        event.accept()  # the click is its
+
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         place = self._at(event.position())
         if place is not None:

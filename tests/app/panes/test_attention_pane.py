@@ -137,7 +137,7 @@ def test_what_was_not_captured_is_said_and_a_small_model_reads_it_again_by_itsel
     assert pane.map.weight(3, 0) is None
     run, attend = fake.last(Attend)
     assert attend.prompt == Prompt(ids=(1, 2, 3), answer_ids=(103,))
-    qtbot.waitUntil(lambda: pane.progress.isVisible() and pane.cancel.isVisible())
+    qtbot.waitUntil(lambda: pane.reader.progress.isVisible() and pane.reader.cancel.isVisible())
     fake.play(run.id, [rows(0, 4), Done(0)])
     bridge.deliver()
     qtbot.waitUntil(lambda: pane.map.weight(3, 0) is not None and not pane.reader.isVisible())
@@ -151,14 +151,14 @@ def test_a_large_model_waits_to_be_asked_and_can_be_cancelled(
     write(state, fake, bridge, 2, captured=False)
     fake.play(RUN, [Done(0)])
     bridge.deliver()
-    qtbot.waitUntil(pane.read_again.isVisible)
+    qtbot.waitUntil(pane.reader.button.isVisible)
     assert not fake.given(Attend)
-    pane.read_again.click()
+    pane.reader.button.click()
     run, _ = fake.last(Attend)
-    qtbot.waitUntil(pane.cancel.isVisible)
-    pane.cancel.click()
+    qtbot.waitUntil(pane.reader.cancel.isVisible)
+    pane.reader.cancel.click()
     assert run.cancelled
-    qtbot.waitUntil(pane.read_again.isVisible)
+    qtbot.waitUntil(pane.reader.button.isVisible)
 
 
 @pytest.mark.parametrize(("layers", "heads"), [(1, 1), (2, 40), (40, 2), (32, 32)])

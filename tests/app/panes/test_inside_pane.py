@@ -117,25 +117,25 @@ def test_a_large_model_says_what_a_look_costs_and_waits_to_be_asked(
 ) -> None:
     state.workspace._show_model(a_model(parameters=70_000_000_000, vocabulary=150_000, width=8192, layers=80))
     write(state, fake, bridge, 20)
-    qtbot.waitUntil(pane.lens.look.isVisible)
+    qtbot.waitUntil(pane.lens.reader.button.isVisible)
     assert not fake.given(Lens)
-    assert "22 tokens" in pane.lens._words.text() and "81 layers about 8 of them" in pane.lens._words.text()
-    pane.lens.look.click()
+    assert "22 tokens" in pane.lens.reader.words.text() and "81 layers about 8 of them" in pane.lens.reader.words.text()
+    pane.lens.reader.button.click()
     run, lens = fake.last(Lens)
     assert lens.first == 14
     fake.play(run.id, [Progress(0, "Reading", 5, 22)])
     bridge.deliver()
-    qtbot.waitUntil(lambda: pane.lens.progress.value() == 5)
-    pane.lens.cancel.click()
+    qtbot.waitUntil(lambda: pane.lens.reader.progress.value() == 5)
+    pane.lens.reader.cancel.click()
     assert run.cancelled
-    qtbot.waitUntil(pane.lens.look.isVisible)
+    qtbot.waitUntil(pane.lens.reader.button.isVisible)
 
 
 def test_while_an_answer_is_written_no_layer_is_asked(
     pane: Pane, state: State, fake: FakeEngine, bridge: Bridge, qtbot: QtBot
 ) -> None:
     write(state, fake, bridge, 3, end=False)
-    qtbot.waitUntil(lambda: "when the answer is written" in pane.lens._words.text())
+    qtbot.waitUntil(lambda: "when the answer is written" in pane.lens.reader.words.text())
     assert not fake.given(Lens)
 
 
@@ -159,7 +159,7 @@ def test_a_failure_is_said_where_it_happened(
     run, _ = fake.last(Lens)
     fake.play(run.id, [Failed(0, "It does not fit.", "Choose a smaller model.")])
     bridge.deliver()
-    qtbot.waitUntil(lambda: pane.lens._words.text() == "It does not fit. Choose a smaller model.")
+    qtbot.waitUntil(lambda: pane.lens.reader.words.text() == "It does not fit. Choose a smaller model.")
 
 
 def test_maps_of_positions_are_asked_for_once_and_read_without_a_mouse(
