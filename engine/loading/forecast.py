@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 GROUPED = {"int8": 8, "int4": 4}
 """Precisions of few bits, the most bits first. bf16 is not offered for another: on many processors it is slow."""
 
+FEWER: dict[str, tuple[str, ...]] = {"int8": ("int4",), "int4": (), "nf4": ()}
+
 BYTES = {"bf16": 2, "fp16": 2}
 """Of a number that a model computes with; 4 in all other precisions."""
 
@@ -160,8 +162,7 @@ def forecast(card: ModelCard, precision: str, free: int | None, eight_bit: bool 
 
 def fewer_bits(precision: str) -> tuple[str, ...]:
     """The precisions that can be chosen where one takes too much, the most bits first."""
-    forms = tuple(GROUPED)
-    return forms[forms.index(precision) + 1 :] if precision in forms else forms
+    return FEWER.get(precision, tuple(GROUPED))
 
 
 def check_fits(card: ModelCard, precision: str, free: int | None, eight_bit: bool = False) -> None:

@@ -2,16 +2,18 @@
 
     PYTHONPATH=. python tests/bench/load.py [--gigabytes 2]
 
-Writes a random Llama checkpoint of that size in shards, loads it in a fresh process as it is and widened to fp32 (half
-the size), and samples the process' anonymous memory (RssAnon; mapped files are not counted) every few milliseconds.
-Then the same with GGUF files that are of that size in bf16. The goal: the peak stays below the size in memory plus a
-tenth. Also: how often progress came, and how long a cancel took.
+Writes a random Llama checkpoint of that size in shards, loads it in a fresh process as it is, in 8 and 4 bits (first
+quantised, then found quantised) and widened to fp32 (half the size), and samples the process' anonymous memory
+(RssAnon; mapped files are not counted) every few milliseconds. Then the same with GGUF files that are of that size in
+bf16. The goal: the peak stays below the size in memory plus a tenth. Also: what was forecast beside what is held once
+the model is there, and once it has read a text of 1,000 tokens; how often progress came, and how long a cancel took.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH, HIDDEN, VOCABULARY = 2048, 5632, 32000
+TEXT = 1000
 KINDS = ("Q8_0", "Q4_0", "Q4_K", "Q6_K")
 
 
@@ -106,9 +109,14 @@ def anonymous() -> int:
 
 
 def measure(folder: str, precision: str) -> None:
-    from engine.loading import load
-    from engine.params import LoadParams
+    from engine.decoding.contexts import Context
+    from engine.decoding.loop import read
+    from engine.loading import load, memory
+    from engine.loading.catalog import inspect
+    from engine.loading.forecast import cache_bytes
+    from engine.params import CaptureParams, LoadParams
 
+    card = inspect(folder)
     peak, before, over = [0], anonymous(), threading.Event()
 
     def watch() -> None:
@@ -131,6 +139,16 @@ def measure(folder: str, precision: str) -> None:
     seconds = time.perf_counter() - began
     over.set()
     watcher.join()
+    held = anonymous() - before
+    context = Context.fresh(loaded.model, CaptureParams())
+    for _ in read(0, context, [1] * TEXT, lambda: None):
+        pass
+    memory.give_back()
+    with_text = anonymous() - before
+    form = loaded.precision
+    foreseen = dict(card.bytes_in_memory)[form]
+    kept = cache_bytes(card.sizes, form, TEXT, card.context) if card.sizes else 0
+    del context
     steps = load(folder, LoadParams(precision=precision, threads=1, device="cpu"), lambda: stop)
     stop = False
     for _ in range(len(gaps) // 2):
@@ -145,6 +163,9 @@ def measure(folder: str, precision: str) -> None:
         "model": Path(folder).stem, "precision": precision,
         "size_in_memory_mb": round(size / 1e6), "before_mb": round(before / 1e6),
         "peak_anonymous_mb": round(peak[0] / 1e6), "peak_over_size": round(peak[0] / size, 3),
+        "forecast_mb": round(foreseen / 1e6), "held_mb": round(held / 1e6),
+        "forecast_over_held": round(foreseen / held, 3),
+        "with_text_forecast_over_held": round((foreseen + kept) / with_text, 3),
         "seconds": round(seconds, 2), "steps": len(gaps), "longest_step_ms": round(1000 * max(gaps)),
         "cancel_ms": round(1000 * (time.perf_counter() - asked)), "cancelled_with": cancelled,
     }  # fmt: skip
@@ -160,10 +181,13 @@ def main() -> None:
         measure(*given.child)
         return
     size = given.gigabytes * 1e9
-    for precision, share in (("auto", 1.0), ("fp32", 0.5)):
+    for precisions, share in ((("auto", "int8", "int8", "int4", "int4"), 1.0), (("fp32",), 0.5)):
         with tempfile.TemporaryDirectory() as folder:
             write(Path(folder), round(size * share))
-            subprocess.run([sys.executable, __file__, "--child", folder, precision], check=True, cwd=ROOT)
+            environment = {**os.environ, "VITRINE_HOME": str(Path(folder, "home"))}
+            for precision in precisions:
+                command = [sys.executable, __file__, "--child", folder, precision]
+                subprocess.run(command, check=True, cwd=ROOT, env=environment)
     for kind in KINDS:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, f"{kind}.gguf")
