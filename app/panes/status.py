@@ -80,6 +80,9 @@ class Pane(QFrame):
         self._context.setRange(0, stats.context_total)
         self._context.setValue(stats.context_used)
         self._speed.setText(f"{stats.tokens_per_second:,.0f} tok/s" if stats.tokens_per_second else "")
+        drafted = f"{stats.tokens_per_pass:.1f} tokens for each pass of the model: drafted ones were right"
+        self._speed.setToolTip(drafted if stats.tokens_per_pass >= 1.05 else "")
+        self._speed.setAccessibleDescription(self._speed.toolTip())
 
     def _fit(self) -> None:
         """The bar goes first: its numbers stand beside it."""
