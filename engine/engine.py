@@ -13,7 +13,19 @@ from pathlib import Path
 from engine.home import data_folder
 from engine.importing import open_libraries, unhurried
 from engine.lanes import Jobs, Lane
-from engine.messages import Command, CountKept, Done, Event, Failed, ForecastMemory, Inspect, Run, Scan, StoreCommand
+from engine.messages import (
+    Command,
+    CountKept,
+    Done,
+    Event,
+    Failed,
+    ForecastMemory,
+    Inspect,
+    Run,
+    Scan,
+    StoreCommand,
+    TokenizeWith,
+)
 from engine.outbox import Outbox
 
 
@@ -71,7 +83,8 @@ class Engine:
     def _lane(self, command: Command) -> Lane:
         if isinstance(command, StoreCommand):
             return self._store
-        return self._files if isinstance(command, Scan | Inspect | CountKept | ForecastMemory) else self._model
+        files = Scan | Inspect | CountKept | ForecastMemory | TokenizeWith
+        return self._files if isinstance(command, files) else self._model
 
     def _store_jobs(self) -> Jobs:
         from engine.memory.jobs import StoreJobs

@@ -47,6 +47,7 @@ from engine.messages import (
     Load,
     LoadDraft,
     Loaded,
+    LoadSecond,
     Message,
     ModelInfo,
     NamePieces,
@@ -60,6 +61,7 @@ from engine.messages import (
     Retune,
     Run,
     Score,
+    SecondLoaded,
     Started,
     Tokenize,
     Tokenized,
@@ -67,7 +69,7 @@ from engine.messages import (
     Unloaded,
 )
 from engine.models.base import Decoder, Encoder, Seq2Seq
-from engine.params import SamplingParams
+from engine.params import LoadParams, SamplingParams
 from engine.text.templates import ChatTemplate
 from engine.text.tokenizer import Tokenizer
 
@@ -125,11 +127,13 @@ class ModelJobs:
 
     def __init__(self) -> None:
         self._bench: Workbench | None = None
+        self._second: Workbench | None = None  # beside the first, to compare with
         self._contexts = Contexts(lambda: memory.available(self._bench.loaded.device if self._bench else "cpu"))
         self._settings: dict[int, Settings] = {}
         self._jobs: dict[type[Command], Callable[[Any, Run], Job]] = {
             Load: self._load,
             LoadDraft: self._load_draft,
+            LoadSecond: self._load_second,
             Unload: self._unload,
             Generate: self._generate,
             Retune: self._retune,
@@ -150,13 +154,14 @@ class ModelJobs:
         return self._relieved(command, self._jobs[type(command)](command, run))
 
     def alone(self, command: Command) -> bool:
-        return isinstance(command, Load | LoadDraft | Unload)
+        return isinstance(command, Load | LoadDraft | LoadSecond | Unload)
 
     def at_once(self, command: Command) -> bool:
         return isinstance(command, Retune)
 
     def close(self) -> None:
         self._put_down()
+        self._put_second_down()
 
     def _relieved(self, command: Command, job: Job) -> Job:
         """The job; where memory runs out it gives back all that can be had again, and says what would fit."""
@@ -171,7 +176,7 @@ class ModelJobs:
         memory.give_back()
         if told is None:
             bench = self._bench
-            if isinstance(command, Load | LoadDraft):
+            if isinstance(command, Load | LoadDraft | LoadSecond):
                 told = not_loaded(command.path, command.params)
             else:
                 told = too_long(bench.loaded, bench.eight_bit) if bench is not None else too_long(None, False)
@@ -182,15 +187,10 @@ class ModelJobs:
     def _load(self, command: Load, run: Run) -> Job:
         tokenizer = Tokenizer.load(command.path)
         loaded = yield from self._in_place(command, run)
-        template, note = _template(tokenizer, loaded.kind)
-        generation = _generation(loaded)
-        chats, chat_format = template is not None or _joins_turns(loaded), tokenizer.chat_format if template else ""
-        info = _info(loaded, generation, chats, note, chat_format)
+        bench = _workbench(loaded, tokenizer, command.params)
         self._put_down()
-        speculation = Speculation(loaded.model) if isinstance(loaded.model, Decoder) else None
-        eight_bit = command.params.cache == "8-bit"
-        self._bench = Workbench(loaded, generation, tokenizer, template, info, speculation, eight_bit)
-        yield Loaded(run.id, self._bench.info)
+        self._bench = bench
+        yield Loaded(run.id, bench.info)
         return None
 
     def _in_place(self, command: Load, run: Run) -> Generator[Event, None, LoadedModel]:
@@ -227,13 +227,23 @@ class ModelJobs:
         yield DraftLoaded(run.id, draft.name, draft.bytes_in_memory)
         return None
 
+    def _load_second(self, command: LoadSecond, run: Run) -> Job:
+        bench = None
+        if command.path:
+            tokenizer = Tokenizer.load(command.path)
+            bench = _workbench((yield from _loading(command, run)), tokenizer, command.params)
+        self._put_second_down()
+        self._second = bench
+        yield SecondLoaded(run.id, bench.info if bench is not None else None)
+        return None
+
     def _unload(self, command: Unload, run: Run) -> Job:
         self._put_down()
         yield Unloaded(run.id)
         return None
 
     def _generate(self, command: Generate, run: Run) -> Job:
-        bench, prompt = self._require(), command.prompt
+        bench, prompt = self._require(command.second), command.prompt
         check = _check(run)
         eos = frozenset(bench.loaded.eos_ids)
         source: list[int] | None = None
@@ -358,7 +368,7 @@ class ModelJobs:
         return None
 
     def _score(self, command: Score, run: Run) -> Job:
-        bench, prompt = self._require(), command.prompt
+        bench, prompt = self._require(command.second), command.prompt
         if isinstance(bench.loaded.model, Seq2Seq):
             if prompt.source is None:
                 raise InvalidValue(
@@ -425,7 +435,11 @@ class ModelJobs:
 
     # --- what they share --------------------------------------------------------------------------------------------
 
-    def _require(self) -> Workbench:
+    def _require(self, second: bool = False) -> Workbench:
+        if second and self._second is None:
+            raise EngineError("No second model is loaded.", "Choose one to compare with.")
+        if second and self._second is not None:
+            return self._second
         if self._bench is None:
             raise EngineError("No model is loaded.", "Choose one in the Models pane.")
         return self._bench
@@ -477,16 +491,36 @@ class ModelJobs:
         return [*begin, *ids], answer
 
     def _put_down(self) -> None:
-        if self._bench is not None and self._bench.template is not None:
-            self._bench.template.close()
+        _close(self._bench)
         self._bench = None
         self._contexts.clear()
         for cached in (breakers, words, bias):  # they hold tokenizers
             cached.cache_clear()
         memory.give_back()
 
+    def _put_second_down(self) -> None:
+        if self._second is not None:
+            _close(self._second)
+            self._contexts.forget(self._second.loaded.model)
+            self._second = None
+            memory.give_back()
 
-def _loading(command: Load | LoadDraft, run: Run) -> Generator[Event, None, LoadedModel]:
+
+def _workbench(loaded: LoadedModel, tokenizer: Tokenizer, params: LoadParams) -> Workbench:
+    template, note = _template(tokenizer, loaded.kind)
+    generation = _generation(loaded)
+    chats, chat_format = template is not None or _joins_turns(loaded), tokenizer.chat_format if template else ""
+    info = _info(loaded, generation, chats, note, chat_format)
+    speculation = Speculation(loaded.model) if isinstance(loaded.model, Decoder) else None
+    return Workbench(loaded, generation, tokenizer, template, info, speculation, params.cache == "8-bit")
+
+
+def _close(bench: Workbench | None) -> None:
+    if bench is not None and bench.template is not None:
+        bench.template.close()
+
+
+def _loading(command: Load | LoadDraft | LoadSecond, run: Run) -> Generator[Event, None, LoadedModel]:
     """Load the command's model; yields Progress."""
     phases = load(command.path, command.params, lambda: run.cancelled)
     try:

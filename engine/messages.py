@@ -341,17 +341,29 @@ class LoadDraft(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class LoadSecond(Command):
+    """Load a model beside the loaded one, to compare with; "" puts it down. -> Progress, SecondLoaded."""
+
+    path: str
+    params: LoadParams = LoadParams()
+
+
+@dataclass(frozen=True, slots=True)
 class Unload(Command):
     """Give the model's memory back. -> Unloaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generate(Command):
-    """Write an answer. -> Started, Progress("reading"), Tokens, Attention..., Stats, Generated."""
+    """Write an answer. -> Started, Progress("reading"), Tokens, Attention..., Stats, Generated.
+
+    second: by the second model.
+    """
 
     prompt: Prompt
     sampling: SamplingParams = SamplingParams()
     capture: CaptureParams = CaptureParams()
+    second: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,11 +410,12 @@ class Score(Command):
     """How likely the model finds a given text: a text, an encoder-decoder's target for a source, or, by masking each
     of its tokens in turn, what an encoder reads. -> Progress, Scored.
 
-    candidates: how many to record for each token; 0 records none.
+    candidates: how many to record for each token; 0 records none. second: by the second model.
     """
 
     prompt: Prompt
     candidates: int = 0
+    second: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -494,6 +507,15 @@ class ForecastMemory(Command):
     cards: tuple[ModelCard, ...]
     params: LoadParams = LoadParams()
     in_use: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizeWith(Command):
+    """The same with the tokenizer of a model folder or a GGUF file, whose weights are not read. -> Tokenized."""
+
+    path: str
+    text: str
+    special: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -610,6 +632,13 @@ class DraftLoaded(Event):
 
     name: str
     bytes_in_memory: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLoaded(Event):
+    """None: there is no second model now."""
+
+    info: ModelInfo | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -798,8 +827,12 @@ class Nearest(Event):
 
 @dataclass(frozen=True, slots=True)
 class Tokenized(Event):
+    """vocabulary, raw: how many ids there are, and the bytes of each piece, where a text was tokenised with a path."""
+
     ids: tuple[int, ...]
     pieces: tuple[str, ...]
+    vocabulary: int = 0
+    raw: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

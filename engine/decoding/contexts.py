@@ -122,12 +122,20 @@ class Contexts:
 
     def put(self, context: Context) -> None:
         """Keep a context, and drop others until all fit; those that are its own beginning are of no more use."""
-        self._kept = [other for other in self._kept if other.ids != context.ids[: len(other.ids)]]
+        self._kept = [
+            other
+            for other in self._kept
+            if other.model is not context.model or other.ids != context.ids[: len(other.ids)]
+        ]
         self._kept.append(context)
         held, free = self.nbytes, self._free()
         room = UNKNOWN if free is None else int(SHARE * (free + held))
         while held > room and len(self._kept) > 1:
             held -= self._kept.pop(0).cache.nbytes
+
+    def forget(self, model: object) -> None:
+        """Drop what this model has read."""
+        self._kept = [context for context in self._kept if context.model is not model]
 
     def clear(self) -> None:
         self._kept.clear()

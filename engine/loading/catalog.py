@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from engine.errors import EngineError
@@ -29,9 +30,12 @@ from engine.messages import (
     Progress,
     Run,
     Scan,
+    Tokenized,
+    TokenizeWith,
 )
 from engine.models import family
 from engine.models.reader import Reader
+from engine.text.tokenizer import Tokenizer
 
 BUNDLED = (Path(__file__).parents[2] / "assets" / "models").resolve()
 SIZED_AS = {"nf4": "int4"}
@@ -162,6 +166,8 @@ class FilesJobs:
             return _kept_job(command, run)
         if isinstance(command, ForecastMemory):
             return _forecast_job(command, run)
+        if isinstance(command, TokenizeWith):
+            return _tokenize_job(command, run)
         assert isinstance(command, Inspect)
         return _inspect_job(command, run)
 
@@ -187,6 +193,21 @@ def _scan_job(command: Scan, run: Run) -> Job:
 def _inspect_job(command: Inspect, run: Run) -> Job:
     yield Cards(run.id, (inspect(command.path),))
     return None
+
+
+def _tokenize_job(command: TokenizeWith, run: Run) -> Job:
+    tokenizer = _tokenizer(command.path)
+    ids = tokenizer.encode(command.text, special=command.special)
+    pieces = tuple(tokenizer.piece(id) for id in ids)
+    raw = tuple(tokenizer.raw_bytes(id) or piece.encode() for id, piece in zip(ids, pieces))
+    yield Tokenized(run.id, tuple(ids), pieces, tokenizer.vocabulary_size, raw)
+    return None
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(path: str) -> Tokenizer:
+    """Those looked at last: a text is tokenised anew at every key."""
+    return Tokenizer.load(path)
 
 
 def _kept_job(command: CountKept, run: Run) -> Job:
