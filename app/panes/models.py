@@ -276,6 +276,8 @@ class Pane(QWidget):
         super().showEvent(event)
         if not self._models.cards and not self._models.scanning:
             self._models.refresh()
+        else:
+            self._models.ask_forecasts()  # other programs take and free memory too
 
 
 def _same(one: str, other: str) -> bool:

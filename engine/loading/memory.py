@@ -21,7 +21,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 LARGE, HUGE = 2**20, 2**25
 """Bytes from which a block is mapped by itself: while a model is loaded, and afterwards, glibc's own largest."""
 
-LOOK_EVERY, RESERVE = 0.1, 2**26
+LOOK_EVERY, RESERVE = 0.25, 2**26
 """How often what is free is looked at while a model runs, in seconds, and how many bytes of it are left alone."""
 
 OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
@@ -30,6 +30,9 @@ FIGURES = {
     "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
 }
 """A control group's limit and use, by the controller that its line names: none in the second version of groups."""
+
+NO_LIMIT = 2**60
+"""Bytes from which a limit is none: the first version of groups has no other word for it."""
 
 
 def available(device: str = "cpu") -> int | None:
@@ -122,7 +125,8 @@ def _group_room() -> int | None:
         for folder in (place, *place.parents):
             if not folder.is_relative_to(root):
                 break
-            limit, used = _number(folder / names[0]), _number(folder / names[1])
+            limit = _number(folder / names[0])
+            used = _number(folder / names[1]) if limit is not None and limit < NO_LIMIT else None
             if limit is not None and used is not None:
                 rooms.append(limit - used + _cached(folder))
     return min(rooms, default=None)

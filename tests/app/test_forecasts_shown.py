@@ -114,3 +114,10 @@ def test_what_fits_only_for_short_texts_says_how_short() -> None:
     assert forecast_parts(tight).endswith("The longest text that fits has 2,100 tokens.")
     unknown = dataclasses.replace(FITS, free=None, verdict="")
     assert forecast_words(unknown) == "Takes 600.0 MB of memory in int8"
+
+
+def test_showing_the_pane_again_asks_what_is_free_now(pane: Pane, fake: FakeEngine) -> None:
+    before = len(fake.given(ForecastMemory))
+    pane.hide()
+    pane.show()
+    assert len(fake.given(ForecastMemory)) == before + 1
