@@ -22,8 +22,10 @@ from engine.engine import Engine
 from engine.errors import EngineError, InvalidValue
 from engine.flags import add_flags, given
 from engine.messages import (
+    Answered,
     Attend,
     AttentionRows,
+    BestOf,
     Classified,
     Classify,
     Command,
@@ -168,6 +170,8 @@ def generate(arguments: argparse.Namespace) -> int:
         arguments.usage("one of --prompt, --ids and --source is needed")
     prompt = _prompt(arguments)
     capture, timing = CaptureParams(candidates=arguments.candidates or 0), Timing()
+    if arguments.best_of is not None:
+        return _best_of(arguments, prompt, capture)
     records: list[TokenRecord] = []
     with Client() as client:
         info = load_model(client, arguments, timing)
@@ -198,6 +202,34 @@ def generate(arguments: argparse.Namespace) -> int:
         tokens_per_second=round(result.tokens_per_second, 2),
         **({"tokens": list(map(_token, records))} if arguments.candidates is not None else {}),
         **({"timing": timing.parts} if arguments.timing else {}),
+    )
+    return 0
+
+
+def _best_of(arguments: argparse.Namespace, prompt: Prompt, capture: CaptureParams) -> int:
+    """Several answers, the one that the model finds likeliest by token first."""
+    with Client() as client:
+        info = load_model(client, arguments)
+        command = BestOf(prompt, arguments.best_of, sampling_from(arguments, info), capture)
+        answers = [event for event in client.run(command) if isinstance(event, Answered)]
+    answers.sort(key=lambda answer: -answer.mean_logprob)
+    if not arguments.json:
+        for answer in answers:
+            print(f"{answer.mean_logprob:.3f} nats a token\n{answer.generated.text}\n")
+        return 0
+    _print_json(
+        prompt_ids=answers[0].generated.prompt_ids if answers else (),
+        answers=[
+            {
+                "seed": answer.started.seed,
+                "ids": answer.generated.ids,
+                "text": answer.generated.text,
+                "finish": answer.generated.finish,
+                "mean_logprob": answer.mean_logprob,
+                **({"tokens": list(map(_token, answer.records))} if arguments.candidates is not None else {}),
+            }
+            for answer in answers
+        ],
     )
     return 0
 
@@ -590,6 +622,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--candidates", type=int, metavar="N", help="with --json, every token with what else it could have been"
     )
+    sub.add_argument("--best-of", type=int, metavar="N", help="write so many answers, 1 to 8, the likeliest first")
     sub.add_argument("--timing", action="store_true", help="how long imports, loading and the first token took")
     add_sampling(sub)
 

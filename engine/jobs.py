@@ -7,6 +7,7 @@ torch, so only the lane's own thread does.
 from __future__ import annotations
 
 import os
+import secrets
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
@@ -29,13 +30,16 @@ from engine.decoding.speculation import Speculation
 from engine.decoding.targets import Target, source_of
 from engine.decoding.wording import bias, words
 from engine.encoding import Pooling, attend, classify, embed, fill, mask_of, nearest
-from engine.errors import EngineError, InvalidValue, OutOfMemory, is_out_of_memory
+from engine.errors import Cancelled, EngineError, InvalidValue, OutOfMemory, is_out_of_memory
 from engine.lanes import Job
 from engine.loading import LoadedModel, load, memory
 from engine.loading.checkpoint import checkpoint
 from engine.loading.relief import not_loaded, too_long
 from engine.messages import (
+    Answered,
     Attend,
+    BestOf,
+    CheckStructure,
     Classify,
     Command,
     DraftLoaded,
@@ -43,6 +47,7 @@ from engine.messages import (
     Event,
     Fill,
     Generate,
+    Generated,
     Lens,
     Load,
     LoadDraft,
@@ -63,8 +68,10 @@ from engine.messages import (
     Score,
     SecondLoaded,
     Started,
+    StructureChecked,
     Tokenize,
     Tokenized,
+    Tokens,
     Unload,
     Unloaded,
 )
@@ -136,6 +143,8 @@ class ModelJobs:
             LoadSecond: self._load_second,
             Unload: self._unload,
             Generate: self._generate,
+            BestOf: self._best_of,
+            CheckStructure: self._check_structure,
             Retune: self._retune,
             Attend: self._attend,
             Lens: self._lens,
@@ -302,6 +311,31 @@ class ModelJobs:
         if context.model is bench.loaded.model:
             self._contexts.put(context)  # not after a failure: what the cache then holds is not certain
         return reason
+
+    def _best_of(self, command: BestOf, run: Run) -> Job:
+        if not 1 <= command.count <= 8:
+            raise InvalidValue(f"{command.count} answers were asked for.", "Ask for 1 to 8.")
+        seed = command.sampling.seed if command.sampling.seed >= 0 else secrets.randbelow(2**31)
+        for index in range(command.count):
+            yield Progress(run.id, "Writing answers", index, command.count)
+            sampling = command.sampling.replace(seed=(seed + index) % 2**31)
+            told: list[Event] = []
+            writing = self._generate(Generate(command.prompt, sampling, command.capture), run)
+            reason = yield from _kept(writing, told)
+            (started,) = (event for event in told if isinstance(event, Started))
+            (generated,) = (event for event in told if isinstance(event, Generated))
+            records = tuple(record for event in told if isinstance(event, Tokens) for record in event.records)
+            mean = sum(record.logprob for record in records) / max(1, len(records))
+            yield Answered(run.id, index, started, generated, records, mean)
+            if reason == "cancelled":
+                return reason
+        return None
+
+    def _check_structure(self, command: CheckStructure, run: Run) -> Job:
+        from engine.decoding.structured import check  # what it needs takes a tenth of a second to import
+
+        yield StructureChecked(run.id, *check(command.sampling, command.text))
+        return None
 
     def _against(
         self, bench: Workbench, command: Generate, prompt_ids: list[int], source: list[int] | None
@@ -547,6 +581,25 @@ def _check(run: Run) -> Callable[[], None]:
 def _alike(a: Tokenizer, b: Tokenizer) -> bool:
     """Whether two tokenizers name the same ids the same; one may have more of them."""
     return all(a.token(id) == b.token(id) for id in range(min(a.vocabulary_size, b.vocabulary_size)))
+
+
+def _kept(writing: Job, told: list[Event]) -> Job:
+    """Let an answer be written and keep what is told of it; the rest is yielded, and a Cancelled is handed on."""
+    try:
+        event = next(writing)
+        while True:
+            if isinstance(event, Started | Tokens | Generated):
+                told.append(event)
+                event = next(writing)
+                continue
+            try:
+                yield event
+            except Cancelled as cancelled:
+                event = writing.throw(cancelled)
+            else:
+                event = next(writing)
+    except StopIteration as end:
+        return end.value
 
 
 def _events_of(events: Generator[Event, None, Any]) -> Job:

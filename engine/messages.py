@@ -367,6 +367,27 @@ class Generate(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class BestOf(Command):
+    """Write several answers, 1 to 8, one after the other, each with the next seed. -> Progress, Stats, Answered..."""
+
+    prompt: Prompt
+    count: int = 4
+    sampling: SamplingParams = SamplingParams()
+    capture: CaptureParams = CaptureParams()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStructure(Command):
+    """Whether a text has the form that sampling's schema, regex or grammar asks for; no model is needed.
+
+    -> StructureChecked; a form that cannot be read fails with the reason.
+    """
+
+    sampling: SamplingParams
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Retune(Command):
     """Change a running generation from its next token on; None leaves that half as it is."""
 
@@ -768,6 +789,28 @@ class Generated(Event):
     prefill_seconds: float
     decode_seconds: float
     tokens_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Event):
+    """One of several answers, once it is whole: all that is told of a single one.
+
+    index: which, from 0. mean_logprob: nats a token, before any sampler; the highest is the best of them.
+    """
+
+    index: int
+    started: Started
+    generated: Generated
+    records: tuple[TokenRecord, ...]
+    mean_logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class StructureChecked(Event):
+    """fits: how many characters of the text can begin one of that form; complete: whether the whole text is one."""
+
+    fits: int
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
