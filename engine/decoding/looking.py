@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -28,16 +28,11 @@ def look_into(
     watch = Watch(list(speaker.blocks()), _first(command, len(ids)))
     context = Context.fresh(model, CaptureParams(candidates=0))
     context.prepare(len(ids))
-    # One row alone may run through all blocks at once, where nobody can look in, so it is read with those before it.
-    borders = [*range(0, max(1, len(ids) - 1), CHUNK), len(ids)]
-    for begin, end in pairwise(borders):
+    for begin in range(0, len(ids), CHUNK):
         if len(ids) > CHUNK:
             yield Progress(run, "Reading", begin, len(ids))
-        with watch.watching(begin):
-            if len(ids) > 1:
-                context.feed(ids[begin:end], check)
-            else:
-                _alone(model, ids[0], context, check)
+        with watch.watching(begin), _block_by_block(model):
+            context.feed(ids[begin : begin + CHUNK], check)
     yield Progress(run, "Looking", 0, 0)
     yield watch.read(run, tuple(ids), speaker.head, tokenizer.piece, _best(command, speaker), check)
     return None
@@ -66,9 +61,14 @@ def _pass(model: Encoder, ids: tuple[int, ...], watch: Watch, check: Callable[[]
         model(torch.tensor([ids], device=next(model.parameters()).device), check=check)
 
 
-@torch.inference_mode()
-def _alone(model: Decoder, id: int, context: Context, check: Callable[[], None]) -> None:
-    model(torch.tensor([[id]], device=context.cache.device), check=check, last=True)
+@contextmanager
+def _block_by_block(model: Decoder) -> Iterator[None]:
+    """During this, no blocks run as one native call, into which nobody can look."""
+    fused, model.fused = model.fused, None
+    try:
+        yield
+    finally:
+        model.fused = fused
 
 
 def _first(command: Lens, length: int) -> int:
