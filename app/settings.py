@@ -24,11 +24,13 @@ DEFAULTS: dict[str, Any] = {
     "presets": {},  # name -> {"description", "sampling"}, the person's own
     "preset": "",  # the name chosen last; "" is the model's own
     "sampling": {},  # the sampling left behind, changed or not
+    "model_sampling": {},  # model folder -> {"preset", "sampling"}, as it was last used
     "last_model": "",
     "load": {"precision": "fast"},  # LoadParams as a dictionary; unlike a tool, a window should answer soon
     "last_chat": "",
     "follow_newest": True,  # panes follow the token being written
     "candidates_shown": 20,
+    "token_scale": "Probability",  # what the colours of tokens mean
     "greeted": False,  # the first prompt has been offered
 }
 

@@ -17,6 +17,7 @@ from app.widgets.composer import Composer
 from app.widgets.ink import Ink, current_ink
 from app.widgets.named import named, slim_bar
 from app.widgets.notice import Notice
+from app.widgets.token_scales import TokenScale, choice
 from app.widgets.transcript import Transcript
 from app.widgets.welcome import Welcome
 from engine import Chat, ModelInfo, Progress, Run, StoredMessage
@@ -109,6 +110,8 @@ class Pane(QWidget):
         captures.records_changed.connect(self._on_records)
         captures.focus_changed.connect(self._on_focus)
         self._state.what_if.changed.connect(self._show_marks)
+        choice.choose(self._state.settings.value("token_scale"))
+        choice.changed.connect(self._on_scale)
         self._state.library.deleted.connect(self._on_chat_deleted)
         workspace.failed.connect(self.notice.fail)
         workspace.mended.connect(self.notice.say)
@@ -333,6 +336,9 @@ class Pane(QWidget):
                 outcome = what_if.outcome if key == what_if.message and what_if.outcome.differs else Outcome()
                 marked = Outcome() if outcome.why else outcome  # where all is uncertain the words will do
                 strip.show_marks(marked.changed, marked.uncertain, outcome.words if outcome.changed else "")
+
+    def _on_scale(self, scale: TokenScale) -> None:
+        self._state.settings.set("token_scale", scale.name)
 
     def _on_replaced(self, key: str, index: int, token: int) -> None:
         """A token of the tokens view was given up for another candidate."""

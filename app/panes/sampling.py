@@ -7,10 +7,12 @@ from typing import Any
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QComboBox,
+    QFileDialog,
     QFrame,
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QMenu,
     QPushButton,
     QScrollArea,
     QVBoxLayout,
@@ -19,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.state import State
+from app.state.preset_files import PresetFiles
 from app.widgets.form import Form
 from app.widgets.named import named, quiet_button
 from app.widgets.order_list import OrderList
@@ -30,6 +33,7 @@ NAME, TITLE, ICON = "sampling", "Sampling", "sliders-horizontal"
 FOLDED = (
     "More shape", "More cutoffs", "Repetition", "Steering", "Guidance", "Contrastive search", "Beam search", "Speed",
 )  # fmt: skip
+FILES = "Presets (*.json)"
 STOPS = (
     "stop", "Stop strings", "stop string", "Stop at this text, \\n for a line break",
     "The answer ends where one of these appears; it is not part of the answer.",
@@ -48,6 +52,8 @@ class Pane(QWidget):
         self.setObjectName("pane")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._presets = state.presets
+        self.files = PresetFiles(state.presets)
+        self.files.said.connect(self._say)
         self.form = Form(state.presets.sampling, picture, folded=FOLDED)
         self.form.changed.connect(self._presets.set_sampling)
         self.form.reset.connect(self._presets.reset)
@@ -94,13 +100,15 @@ class Pane(QWidget):
         self.keep.clicked.connect(self._name_it)
         self.remove = quiet_button("presetDelete", "Delete this preset")
         self.remove.clicked.connect(lambda: self._presets.delete(self._presets.name))
+        self.more = quiet_button("presetMore", "Presets as files")
+        self.more.clicked.connect(self._offer_files)
         self.neutral = QPushButton("Neutral")
         self.neutral.setToolTip("Switch every step off")
         self.neutral.clicked.connect(self._presets.neutral)
         line = QHBoxLayout()
         line.setSpacing(4)
         line.addWidget(self.chooser, 1)
-        for button in (self.neutral, self.reset, self.keep, self.remove):
+        for button in (self.neutral, self.reset, self.keep, self.remove, self.more):
             line.addWidget(button)
         self._words = QLabel(wordWrap=True)
         self._words.setProperty("role", "caption")
@@ -120,6 +128,27 @@ class Pane(QWidget):
     def _change(self, **changes: Any) -> None:
         self._presets.set_sampling(self._presets.sampling.replace(**changes))
 
+    def _offer_files(self) -> None:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.addAction("Import a preset from a file", self._import)
+        menu.addAction("Export these values to a file", self._export)
+        menu.popup(self.more.mapToGlobal(self.more.rect().bottomLeft()))
+
+    def _import(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a preset", "", FILES)
+        if path:
+            self.files.open(path)
+
+    def _export(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save these values", f"{self._presets.name}.json", FILES)
+        if path:
+            self.files.save(path)
+
+    def _say(self, words: str) -> None:
+        self._words.setText(words)
+        self._words.setVisible(bool(words))
+
     def _name_it(self) -> None:
         self.name.setText(self._presets.name if self._presets.preset.saved else "")
         self.name.show()
@@ -129,7 +158,7 @@ class Pane(QWidget):
     def _save(self) -> None:
         refusal = self._presets.save(self.name.text())
         if refusal:
-            self._words.setText(refusal)
+            self._say(refusal)
         else:
             self.name.hide()
 
@@ -143,8 +172,7 @@ class Pane(QWidget):
         self.chooser.setToolTip(self._presets.name)
         self.chooser.blockSignals(False)
         self.remove.setVisible(self._presets.preset.saved)
-        self._words.setText(self._presets.description)
-        self._words.setVisible(bool(self._presets.description))
+        self._say(self._presets.description)
         self._show_sampling(self._presets.sampling)
 
     def _show_sampling(self, sampling: SamplingParams) -> None:
@@ -160,5 +188,10 @@ class Pane(QWidget):
         self.form.sections["Beam search"].setVisible(info is None or info.kind != "encoder")
 
     def _tint(self, *_: object) -> None:
-        for button, icon in ((self.reset, "undo-2"), (self.keep, "plus"), (self.remove, "trash-2")):
+        for button, icon in (
+            (self.reset, "undo-2"),
+            (self.keep, "plus"),
+            (self.remove, "trash-2"),
+            (self.more, "ellipsis"),
+        ):
             button.setIcon(theme.icon(icon, 16, "muted"))

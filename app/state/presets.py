@@ -1,14 +1,14 @@
 """The sampling in force: a preset and what the person changed from it.
 
-Only the changes are kept, so a preset's values, or the model's own, come through whenever another model is loaded. It
-knows no slider; whoever writes an answer reads `sampling`.
+Only the changes are kept, so a preset's values, or the model's own, come through whenever another model is loaded; a
+model that was used before gets its last settings back. It knows no slider; whoever writes an answer reads `sampling`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ KEPT = frozenset(
     }
 )  # fmt: skip
 """Choosing a preset or Neutral leaves these as they are, unless the preset names them."""
+
+REMEMBERED = 100  # models whose last settings are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,9 @@ class Presets(QObject):
         self._all = {preset.name: preset for preset in (Preset(MODELS_OWN), *_bundled(), *_saved(settings))}
         wanted = settings.value("preset") or MODELS_OWN
         self.name: str = wanted if wanted in self._all else MODELS_OWN
-        self._changes = _valid(settings.value("sampling"))
+        self._changes = valid(settings.value("sampling"))
+        self._model = workspace.info.path if workspace.info else ""
+        self._waiting = False  # something was changed before there was a model to remember it for
         self.sampling: SamplingParams = self.baseline.replace(**self._changes)
         workspace.model_changed.connect(self._on_model)
 
@@ -98,7 +102,7 @@ class Presets(QObject):
         """Use these values from the next token on."""
         baseline = self.baseline.to_dict()
         self._changes = {key: value for key, value in sampling.to_dict().items() if value != baseline[key]}
-        self._settings.set("sampling", self._changes)
+        self._remember()
         self._show()
 
     def apply(self, name: str) -> None:
@@ -106,7 +110,7 @@ class Presets(QObject):
         kept = KEPT - set(self._all[name].sampling)
         self._changes = {key: value for key, value in self._changes.items() if key in kept}
         self._choose(name)
-        self._settings.set("sampling", self._changes)
+        self._remember()
         self._show()
 
     def reset(self, name: str | None = None) -> None:
@@ -134,6 +138,16 @@ class Presets(QObject):
         self.set_sampling(self.sampling)
         return ""
 
+    def add(self, preset: Preset) -> str:
+        """Keep a preset that came from elsewhere, and choose it; returns the name that it got, as none is replaced."""
+        name, number = preset.name, 2
+        while name in self._all:
+            name, number = f"{preset.name} {number}", number + 1
+        self._all[name] = replace(preset, name=name)
+        self._store()
+        self.apply(name)
+        return name
+
     def delete(self, name: str) -> None:
         """Remove one of the person's presets; the values stay in force."""
         if not self._all[name].saved:
@@ -156,13 +170,36 @@ class Presets(QObject):
         saved = {p.name: {"description": p.description, "sampling": p.sampling} for p in self.presets if p.saved}
         self._settings.set("presets", saved)
 
+    def _remember(self) -> None:
+        """For the next start, and for the next time that this model is loaded."""
+        self._settings.set("sampling", self._changes)
+        if not self._model:
+            self._waiting = True
+            return
+        models = dict(self._settings.value("model_sampling"))
+        models.pop(self._model, None)
+        models[self._model] = {"preset": self.name, "sampling": self._changes}
+        self._settings.set("model_sampling", dict(list(models.items())[-REMEMBERED:]))
+
+    def _recall(self) -> None:
+        """What was in force when this model was last used; a model that is new goes on with what is in force."""
+        known = self._settings.value("model_sampling").get(self._model)
+        if isinstance(known, dict) and not self._waiting:
+            wanted = known.get("preset")
+            self.name = wanted if wanted in self._all else MODELS_OWN
+            self._changes = valid(known.get("sampling"))
+            self._settings.set("preset", "" if self.name == MODELS_OWN else self.name)
+        self._waiting = False
+        self._remember()
+
     def _show(self) -> None:
         self.sampling = self.baseline.replace(**self._changes)
         self.sampling_changed.emit(self.sampling)
 
     def _on_model(self, info: ModelInfo | None) -> None:
         if info is not None:
-            self._own, self._from_model = info.defaults, bool(info.from_model)
+            self._own, self._from_model, self._model = info.defaults, bool(info.from_model), info.path
+            self._recall()
             self._show()
             self.presets_changed.emit()
 
@@ -172,16 +209,16 @@ def _bundled() -> Iterator[Preset]:
     files = sorted(FOLDER.glob("*.json"), key=lambda f: order.index(f.stem) if f.stem in order else len(order))
     for file in files:
         raw = json.loads(file.read_text("utf-8"))
-        yield Preset(raw["name"], raw["description"], _valid(raw["sampling"]))
+        yield Preset(raw["name"], raw["description"], valid(raw["sampling"]))
 
 
 def _saved(settings: Settings) -> Iterator[Preset]:
     for name, raw in settings.value("presets").items():
         if isinstance(raw, dict):
-            yield Preset(name, str(raw.get("description", "")), _valid(raw.get("sampling")), saved=True)
+            yield Preset(name, str(raw.get("description", "")), valid(raw.get("sampling")), saved=True)
 
 
-def _valid(values: Any) -> dict[str, Any]:
+def valid(values: Any) -> dict[str, Any]:
     """The fields that are known and in range; settings may come from another version."""
     result: dict[str, Any] = {}
     for key, value in values.items() if isinstance(values, dict) else ():

@@ -1,8 +1,9 @@
-"""The order of the sampling steps, moved up and down one place at a time, or taken whole from a known program."""
+"""The order of the sampling steps: drawn with the mouse, moved a place at a time, or taken from a known program."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from app import theme
@@ -17,6 +18,31 @@ def step_words(step: str) -> str:
     """A step as people say it."""
     labels = {knob.name: knob.label for knob in SamplingParams.table()}
     return labels.get(step, step.replace("_", " ").capitalize())
+
+
+class _Name(QLabel):
+    """A step that can be drawn to another place. drawn: how far down from its top the pointer is, and whether it was
+    let go there."""
+
+    drawn = Signal(int, bool)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setCursor(Qt.CursorShape.OpenHandCursor)
+        self.setToolTip("Draw it to another place")
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton:
+            self.setCursor(Qt.CursorShape.ClosedHandCursor)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if event.buttons() & Qt.MouseButton.LeftButton:
+            self.drawn.emit(round(event.position().y()), False)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton:
+            self.setCursor(Qt.CursorShape.OpenHandCursor)
+            self.drawn.emit(round(event.position().y()), True)
 
 
 class OrderList(QWidget):
@@ -40,7 +66,8 @@ class OrderList(QWidget):
         column.setContentsMargins(0, 4, 0, 0)
         column.setSpacing(2)
         column.addLayout(head)
-        self.names: list[QLabel] = []
+        self.names: list[_Name] = []
+        self._goal = -1  # before which place a step that is being drawn would go
         self.movers: list[tuple[QToolButton, QToolButton]] = []
         for place in range(len(STEPS)):
             column.addLayout(self._row(place))
@@ -54,7 +81,8 @@ class OrderList(QWidget):
         self._show()
 
     def _row(self, place: int) -> QHBoxLayout:
-        number, name = QLabel(str(place + 1)), QLabel()
+        number, name = QLabel(str(place + 1)), _Name()
+        name.drawn.connect(lambda down, let_go: self._draw(place, down, let_go))
         number.setProperty("role", "caption")
         number.setFixedWidth(16)
         number.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -82,6 +110,26 @@ class OrderList(QWidget):
         order = list(self._order)
         order[place], order[place + by] = order[place + by], order[place]
         self._set(tuple(order))
+
+    def _draw(self, place: int, down: int, let_go: bool) -> None:
+        """Show where the step would go, or put it there."""
+        y = self.names[place].y() + down
+        goal = sum(y > name.geometry().center().y() for name in self.names)
+        self._goal = -1 if let_go or goal in (place, place + 1) else goal
+        self.update()
+        if let_go and goal not in (place, place + 1):
+            order = list(self._order)
+            step = order.pop(place)
+            order.insert(goal - (goal > place), step)
+            self._set(tuple(order))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self._goal >= 0:
+            at_end = self._goal == len(self.names)
+            accent = QColor(theme.current().accent)
+            box = self.names[self._goal - at_end].geometry()
+            QPainter(self).fillRect(0, box.bottom() + 1 if at_end else box.top() - 2, self.width(), 2, accent)
 
     def _take_known(self) -> None:
         self._set(KNOWN.get(self.known.currentText(), self._order))
