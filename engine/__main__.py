@@ -323,12 +323,17 @@ def template(arguments: argparse.Namespace) -> int:
 
 
 def inspect(arguments: argparse.Namespace) -> int:
+    from engine.loading.catalog import foreseen
     from engine.loading.catalog import inspect as inspect_folder
 
     card = inspect_folder(arguments.model)
     if not card.family:
         raise EngineError(card.reason, card.hint)
     values = dataclasses.asdict(card) | {"bytes_in_memory": dict(card.bytes_in_memory)}
+    del values["sizes"]
+    forecast = foreseen(card, LoadParams(precision=arguments.precision or "auto"))
+    if forecast is not None:
+        values["forecast"] = dataclasses.asdict(forecast) | {"needed": forecast.needed}
     if arguments.precision is not None:
         from engine.loading.planning import planned
 
@@ -339,6 +344,10 @@ def inspect(arguments: argparse.Namespace) -> int:
     else:
         values["bytes_in_memory"] = ", ".join(f"{name} {size:,}" for name, size in card.bytes_in_memory)
         plan = values.pop("plan", None)
+        if forecast is not None:
+            free = "" if forecast.free is None else f" of {forecast.free:,} free: {forecast.verdict}"
+            longest = f", the longest text {forecast.longest:,} tokens" if forecast.verdict else ""
+            values["forecast"] = f"{forecast.needed:,} bytes{free} in {forecast.precision}{longest}"
         for name, value in values.items():
             if value not in ("", 0):
                 print(f"{name.replace('_', ' '):16} {f'{value:,}' if type(value) is int else value}")

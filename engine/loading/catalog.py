@@ -6,6 +6,7 @@ asked of the family itself. A model that cannot be run still gets a card, which 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from functools import lru_cache
@@ -22,6 +23,7 @@ from engine.messages import (
     Cards,
     Command,
     CountKept,
+    Forecast,
     ForecastMemory,
     Forecasts,
     Inspect,
@@ -35,6 +37,7 @@ from engine.messages import (
 )
 from engine.models import family
 from engine.models.reader import Reader
+from engine.params import LoadParams
 from engine.text.tokenizer import Tokenizer
 
 BUNDLED = (Path(__file__).parents[2] / "assets" / "models").resolve()
@@ -218,20 +221,26 @@ def _kept_job(command: CountKept, run: Run) -> Job:
 
 
 def _forecast_job(command: ForecastMemory, run: Run) -> Job:
-    import torch  # which the families that the cards are of have imported by now
+    found = []
+    for card in command.cards:
+        with contextlib.suppress(EngineError):  # loading will say what is wrong
+            found.append(foreseen(card, command.params, command.in_use))
+    yield Forecasts(run.id, tuple(each for each in found if each is not None))
+    return None
+
+
+def foreseen(card: ModelCard, params: LoadParams, in_use: int = 0) -> Forecast | None:
+    """What a model would take in memory, loaded in this way; None where it cannot be run.
+
+    in_use: the bytes of a model in memory that would go first.
+    """
+    if not card.supported:
+        return None
+    import torch  # which the family that the card is of has imported by now
 
     from engine.loading.precision import choose
 
-    device = "cuda" if command.params.device != "cpu" and torch.cuda.is_available() else "cpu"
-    free = memory.available(device)
-    free = None if free is None else free + command.in_use
-    found = []
-    for card in command.cards:
-        if card.supported:
-            try:
-                chosen = choose(command.params.precision, card, device).name
-            except EngineError:
-                continue  # loading will say what is wrong
-            found.append(forecast(card, SIZED_AS.get(chosen, chosen), free, command.params.cache == "8-bit"))
-    yield Forecasts(run.id, tuple(each for each in found if each is not None))
-    return None
+    device = "cuda" if params.device != "cpu" and torch.cuda.is_available() else "cpu"
+    chosen, free = choose(params.precision, card, device).name, memory.available(device)
+    free = None if free is None else free + in_use
+    return forecast(card, SIZED_AS.get(chosen, chosen), free, params.cache == "8-bit")

@@ -12,6 +12,7 @@ import pytest
 import torch
 from checkpoints import loaded, write_tiny
 
+from engine.__main__ import main
 from engine.decoding.cache import KVCache
 from engine.lanes import Job
 from engine.loading import memory
@@ -145,6 +146,17 @@ def test_forecasts_are_of_the_precision_that_loading_would_choose(
     (found,) = run(ForecastMemory((card,), LoadParams(precision="fp32", device="cpu"), in_use=10**9))
     assert (found.free, found.verdict) == (5 * 10**9, "tight")
     assert run(ForecastMemory((card,), LoadParams(precision="nf4", device="cpu"))) == ()
+
+
+def test_the_door_tells_whether_a_model_fits(assets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(assets / "models" / "companion")
+    assert main(["inspect", folder, "--precision", "int4", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["forecast"]
+    assert (found["precision"], found["longest"]) == ("int4", 1024)
+    assert found["needed"] == found["weights"] + found["cache"] + found["capture"] + found["scratch"]
+    assert main(["inspect", folder]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("forecast ")]
+    assert " in bf16" in line
 
 
 MEASURE = """
