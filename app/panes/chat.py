@@ -17,6 +17,7 @@ from app.widgets.composer import Composer
 from app.widgets.ink import Ink, current_ink
 from app.widgets.named import named, slim_bar
 from app.widgets.notice import Notice
+from app.widgets.prompt_aids import PromptAids
 from app.widgets.token_scales import TokenScale, choice
 from app.widgets.transcript import Transcript
 from app.widgets.welcome import Welcome
@@ -62,6 +63,8 @@ class Pane(QWidget):
         self._pages.addWidget(self._welcome)
         self.notice = Notice()
         self.composer = Composer()
+        self.aids = PromptAids(state.settings.value("prompt_task"), state.settings.value("prompt_examples"))
+        self.aids.hide()
         self._reading = _Reading()
         foot = named(QWidget(), "page")
         column = QVBoxLayout()
@@ -69,6 +72,7 @@ class Pane(QWidget):
         column.setSpacing(8)
         column.addWidget(self._reading)
         column.addWidget(self.notice)
+        column.addWidget(self.aids)
         column.addWidget(self.composer)
         self._foot = QWidget()
         self._foot.setLayout(column)
@@ -124,6 +128,10 @@ class Pane(QWidget):
         self.composer.submitted.connect(self.send)
         self.composer.stopped.connect(talk.stop)
         self.composer.edited.connect(talk.set_draft)
+        self.composer.aids_wanted.connect(self._show_aids)
+        self.aids.closed.connect(lambda: self.composer.aids.setChecked(False))
+        self.aids.filled.connect(self._fill)
+        self.aids.edited.connect(self._keep_aids)
         self.composer.editor.earlier.connect(self._recall)
         self.composer.editor.version.connect(self._other_version)
         self.transcript.asked.connect(self.ask)
@@ -180,6 +188,25 @@ class Pane(QWidget):
             view = self.transcript.view(message.id)
             if view is not None and view.copy_last_code():
                 return
+
+    def _show_aids(self, on: bool) -> None:
+        self.aids.setVisible(on)
+        if on:
+            self.aids.start(self.composer.text if self._talk.chat.mode == "chat" else "")
+        else:
+            self.focus_composer()
+
+    def _fill(self, text: str) -> None:
+        """A prompt into the composer, or to the end of the text; it waits to be sent."""
+        if self._talk.chat.mode == "complete":
+            text = "\n\n".join(part for part in (self.text.text.rstrip(), text) if part)
+        self._talk.set_draft(text)
+        self._on_draft(text)
+        self.composer.aids.setChecked(False)
+
+    def _keep_aids(self, task: str, examples: list[tuple[str, str]]) -> None:
+        self._state.settings.set("prompt_task", task)
+        self._state.settings.set("prompt_examples", [list(example) for example in examples])
 
     def _recall(self) -> None:
         """Up in an empty composer: the message sent last."""

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from app import theme
 from app.widgets.dropped import TextEdit
-from app.widgets.named import named
+from app.widgets.named import named, quiet_button
 
 MOST_LINES = 8
 SEND = ("Send", "Send the message", "Send (Enter)")  # words, name, tooltip
@@ -59,11 +59,15 @@ class Editor(TextEdit):
 
 
 class Composer(QFrame):
-    """submitted: the text to send. stopped: Stop was pressed. edited: the text as typed, for the draft."""
+    """submitted: the text to send. stopped: Stop was pressed. edited: the text as typed, for the draft.
+
+    aids_wanted: whether the card with ways to put a task is to be open.
+    """
 
     submitted = Signal(str)
     stopped = Signal()
     edited = Signal(str)
+    aids_wanted = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -87,11 +91,15 @@ class Composer(QFrame):
         self.button.setFixedHeight(36)
         self.button.setMinimumWidth(84)
         self.button.clicked.connect(self._on_button)
+        self.aids = quiet_button("promptAids", "Ways to put a task: examples, step by step", 36)
+        self.aids.setCheckable(True)
+        self.aids.toggled.connect(self.aids_wanted)
         row = QHBoxLayout(self)
         row.setContentsMargins(14, 8, 8, 8)
         row.setSpacing(8)
         row.addWidget(self._hint, 1)
         row.addWidget(self.editor, 1, Qt.AlignmentFlag.AlignVCenter)
+        row.addWidget(self.aids, 0, Qt.AlignmentFlag.AlignBottom)
         row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignBottom)
         self.editor.document().documentLayout().documentSizeChanged.connect(self._fit)
         self.set_answering(False)
@@ -145,6 +153,7 @@ class Composer(QFrame):
         ink = "on_accent" if self.button.isEnabled() else "muted"
         icon = "square" if self._answering else "play" if self._continuing else "send"
         self.button.setIcon(theme.icon(icon, 16, ink))
+        self.aids.setIcon(theme.icon("layers", 16, "muted"))
 
     def _show_focus(self, focused: bool) -> None:
         """The whole composer is the field, so its frame carries the mark."""
