@@ -46,6 +46,10 @@ SHOTS = {
     "tokens-dark": Shot(theme="dark", tokens=True, focus=24),
     "attention-light": Shot(panes=("sampling", "attention"), tokens=True, focus=24),
     "attention-dark": Shot(theme="dark", panes=("sampling", "attention"), tokens=True, focus=24),
+    "looked-light": Shot(panes=("sampling", "attention"), focus=24, press=("attentionText",)),
+    "looked-dark": Shot(
+        theme="dark", size=(900, 600), panes=("attention",), focus=24, press=("attentionText", "attentionRollout")
+    ),
     "inside-light": Shot(panes=("sampling", "inside"), tokens=True, focus=24),
     "inside-dark": Shot(theme="dark", panes=("sampling", "inside"), tokens=True, focus=24),
     "positions-light": Shot(panes=("sampling", "inside"), press=("insideTabs:1",)),

@@ -47,6 +47,7 @@ CHEAP = 2e10  # parameters x tokens that are read again without asking: about a 
 EMPTY = "Where the model looks appears here while it writes. Send a message to see it."
 NO_TEXT = "Where the model looks appears here. Fill a mask or classify a text in the Playground to see it."
 HEAD = ("position", "token", "weight")
+FURTHER = "Not kept: the rows of this text take more than 64 MB. To see this token's, it is read again up to there."
 GAP = 8  # pixels between the parts of the body
 HEAD_WIDTH = 460  # pixels: from here on the buttons stand in the line of the head
 ROLLOUT = "How much of each token has come into this one through all layers: attention rollout (Abnar and Zuidema 2020)"
@@ -261,6 +262,8 @@ class Pane(QWidget):
         self.map.set_map(values, first, tokens, self._row if tokens else -1, seen)
         if self.as_text.isChecked():
             self._show_text(tokens, values, first)
+        for button in (self.smaller, self.larger):
+            button.setVisible(self.views.currentIndex() == 0)
         self._arrange()
         self._show_scrub()
         self._show_readout()
@@ -339,7 +342,9 @@ class Pane(QWidget):
         missing = self._weights() is None and not captures.rolling
         if missing and not captures.live and not rereading.running:
             self._read_if_cheap()
-        words = "" if not missing or captures.live else rereading.error or "Not captured."
+        words = (
+            "" if not missing or captures.live else rereading.error or (FURTHER if captures.beyond else "Not captured.")
+        )
         if words and self._rolls and not captures.rollable(self._part):
             words = "Rollout needs all rows of all layers: this text is too long for them to be kept."
         self.reader.show_reading(rereading.progress, words)
@@ -349,7 +354,8 @@ class Pane(QWidget):
         info, focused = self._workspace.info, self._captures.focused
         if info is None or focused is None or not self.isVisible():
             return
-        this = (focused[0], len(self._captures.records(focused[0])))
+        beyond = self._captures.beyond
+        this = (focused[0], focused[1] if beyond else len(self._captures.records(focused[0])))
         tokens = len(self._captures.source_ids) + max(0, self._captures.row_of(DECODER) + 1)
         if this != self._tried and info.parameters * tokens <= CHEAP:
             self._tried = this

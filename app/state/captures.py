@@ -11,7 +11,7 @@ from functools import partial
 
 from PySide6.QtCore import QObject, Signal
 
-from app.state.attention import PARTS, AttentionStore, Part, Weights, shared
+from app.state.attention import BUDGET, PARTS, AttentionStore, Part, Weights, shared
 from app.state.rereading import Rereading, prompt_again
 from app.state.rollout import Rollout
 from app.state.workspace import Workspace
@@ -353,14 +353,30 @@ class Captures(QObject):
         """What an encoder read for the context in focus; () if not known, or there is none."""
         return self._sources.get(self.focused[0], ()) if self.focused is not None else ()
 
+    @property
+    def beyond(self) -> bool:
+        """Whether the row in focus lies further back than the rows that one reading of all could keep."""
+        record = self.record
+        if record is None or self.focused is None:
+            return False
+        last, capture = self.records(self.focused[0])[-1].position, self.capture_params()
+        shapes = [self.shape(part) for part in self.parts]
+        heads = sum(a * b for a, b in shapes) if capture.attention == "all" else max(b for _, b in shapes)
+        return last - record.position >= max(1, BUDGET // 2 // (2 * heads * last))  # a pass may take half of it
+
     def reread(self) -> None:
-        """Read the context in focus again for its attention, up to the end of the message."""
+        """Read the context in focus again for its attention: up to the end of the message, or where that is too much,
+        up to the token in focus, whose rows are then the latest.
+        """
         if self.focused is not None:
             message = self.focused[0]
             prompt = self._contexts.get(message)
             if prompt is not None and not self._live:
                 known = self._prompts.get(message)
-                self.rereading.start(message, prompt, known, self.records(message), self.capture_params())
+                records = self.records(message)
+                if self.beyond:
+                    records = records[: self.focused[1] + 1]
+                self.rereading.start(message, prompt, known, records, self.capture_params())
 
     def prompt_again(self, end: int) -> Prompt | None:
         """What to read so that the last row is the one that wrote token `end` of the message in focus, or None.

@@ -399,3 +399,31 @@ def test_a_text_that_an_encoder_reads_is_looked_at_both_ways(state: State, fake:
     assert captures.row(BOTH_WAYS, 0, 0, 0).tolist() == [0.25] * 3
     captures.watch("other", Prompt(ids=(5, 6)), 0)
     assert captures.row(BOTH_WAYS, 0, 0, 0) is None
+
+
+def test_a_token_further_back_than_rows_are_kept_is_read_up_to_there_and_a_late_one_with_all(
+    state: State, fake: FakeEngine, bridge: Bridge
+) -> None:
+    state.workspace._show_model(a_model(context=8192, heads=32))
+    captures = state.captures
+    captures.set_visible("attention", True)
+    captures.show(["m"])
+    captures.set_context("m", Prompt(ids=tuple(range(10))))
+    captures.begin("m", 900)
+    one = a_record(10, "w")
+    records = tuple(dataclasses.replace(one, position=10 + n) for n in range(3000))
+    fake.play(900, [Started(0, tuple(range(10)), "", 1, 0), Tokens(0, "w" * 3000, records), Done(0)])
+    bridge.deliver()
+    assert captures.capture_params().attention == "layer"
+    for index, read, beyond in ((2999, 2999, False), (2990, 2999, False), (100, 100, True), (0, 0, True)):
+        captures.focus("m", index)
+        captures.reread()
+        assert len(fake.last(Attend)[1].prompt.answer_ids) == read
+        assert captures.beyond is beyond
+        run, _ = fake.last(Attend)
+        row = np.full((1, 32, 1, 10 + index), 1 / (10 + index), np.float16)
+        last = AttentionRows(0, 9 + index, ("layers.0.self",), row)
+        fake.play(run.id, [Started(0, tuple(range(10)), "", 1, 0), last, Done(0)])
+        bridge.deliver()
+        seen = captures.row(DECODER, 0, 0, captures.row_of(DECODER))
+        assert seen is not None and len(seen) == 10 + index
