@@ -250,6 +250,13 @@ def side_color(number: int) -> QColor:
     return QColor(SIDES[number])
 
 
+def difference_color(share: float) -> QColor:
+    """From blue at -1 over the page's colour at 0 to orange at 1."""
+    page, hue = QColor(_current.surface), QColor("#0072B2" if share < 0 else "#D55E00")
+    parts = zip((page.red(), page.green(), page.blue()), (hue.red(), hue.green(), hue.blue()))
+    return QColor(*(round(one + (other - one) * min(abs(share), 1.0)) for one, other in parts))
+
+
 def attention_lut() -> npt.NDArray[np.uint8]:
     """The attention ramp of the current theme, uint8 [256, 3]: from the surface through the accent to its far end."""
     return _ramp(_current)

@@ -24,6 +24,7 @@ DOCKS = (  # module of app/panes, title, whether it is open at first
     ("attention", "Attention", True),
     ("playground", "Playground", False),
     ("compare", "Side by side", False),
+    ("score", "Text", False),
     ("inside", "Inside", False),
 )
 DRAWER_BELOW = 1000  # pixels: the docks become one tabbed drawer
@@ -33,7 +34,7 @@ CHAT_LEAST = 360  # pixels: what sidebar and drawer must leave to the chat
 BARE_BELOW = 680  # pixels: the drawer is put away
 COLUMN = ((1280, 380), (1920, 480))  # pixels: width of the window, width of the right column
 PLAYGROUND = 0.47  # of the width of the window
-WIDE = ("playground", "compare")  # docks that take as much when they are opened
+WIDE = ("playground", "compare", "score")  # docks that take as much when they are opened
 HEIGHTS = (45, 55)  # parts of the right column's height: how to sample, what came of it
 SMALLEST, LARGEST, USUAL = 12, 24, 15  # text sizes
 LAYOUT_VERSION = 1
@@ -108,6 +109,7 @@ class Window(QMainWindow):
         self.tabifyDockWidget(self.docks["sampling"], self.docks["models"])
         self.tabifyDockWidget(self.docks["models"], self.docks["playground"])
         self.tabifyDockWidget(self.docks["playground"], self.docks["compare"])
+        self.tabifyDockWidget(self.docks["compare"], self.docks["score"])
         self.tabifyDockWidget(self.docks["probabilities"], self.docks["attention"])
         self.tabifyDockWidget(self.docks["attention"], self.docks["inside"])
         self.docks["sampling"].raise_()

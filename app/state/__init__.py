@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from app.state.models import Models
     from app.state.playground import Playground
     from app.state.presets import Presets
+    from app.state.scoring import Scoring
+    from app.state.second import Second
+    from app.state.tokenizers import Tokenizers
     from app.state.what_if import WhatIfs
     from app.state.workspace import Workspace
 
@@ -35,6 +38,9 @@ class State:
     playground: Playground
     settings: Settings
     comparison: Comparison
+    second: Second
+    scoring: Scoring
+    tokenizers: Tokenizers
 
 
 def make_state(bridge: Bridge, settings: Settings) -> State:
@@ -47,6 +53,9 @@ def make_state(bridge: Bridge, settings: Settings) -> State:
     from app.state.models import Models
     from app.state.playground import Playground
     from app.state.presets import Presets
+    from app.state.scoring import Scoring
+    from app.state.second import Second
+    from app.state.tokenizers import Tokenizers
     from app.state.what_if import WhatIfs
     from app.state.workspace import Workspace
 
@@ -60,6 +69,9 @@ def make_state(bridge: Bridge, settings: Settings) -> State:
     playground = Playground(workspace, captures, presets)
     inside = Inside(workspace, captures)
     comparison = Comparison(workspace, conversation, library, presets, captures)
+    second = Second(workspace, models)
+    scoring = Scoring(workspace, captures, second)
+    tokenizers = Tokenizers(workspace, models)
     return State(
         workspace,
         conversation,
@@ -72,4 +84,7 @@ def make_state(bridge: Bridge, settings: Settings) -> State:
         playground,
         settings,
         comparison,
+        second,
+        scoring,
+        tokenizers,
     )

@@ -1,0 +1,164 @@
+"""The Text pane: how likely the model finds a text, and how tokenizers cut it."""
+
+from __future__ import annotations
+
+import math
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QTabWidget, QVBoxLayout, QWidget
+
+from app.state import State
+from app.state.tokenizers import MOST
+from app.widgets.named import named, slim_bar
+from app.widgets.notice import Notice
+from app.widgets.score_page import ScorePage
+from app.widgets.tokenizer_page import EXAMPLE, TokenizerPage
+from engine import ModelInfo, Progress, Scored
+
+NAME, TITLE, ICON = "score", "Text", "text-cursor-input"
+UNALIKE = "The two models read this text differently, so their tokens cannot be laid side by side."
+
+
+class Pane(QWidget):
+    """A view of state.scoring, state.second and state.tokenizers."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.setObjectName("pane")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._scoring, self._second, self._tokenizers = state.scoring, state.second, state.tokenizers
+        self._captures, self._workspace = state.captures, state.workspace
+        self.page = ScorePage(state.settings.value("text_size"))
+        self.cutting = TokenizerPage(MOST)
+        self.tabs = named(QTabWidget(), "textTabs", "What to do with a text")
+        self.tabs.setDocumentMode(True)
+        self.tabs.setAccessibleDescription("Left and Right choose a page.")
+        self.tabs.tabBar().setAccessibleName("What to do with a text")
+        self.tabs.addTab(self.page, "Score")
+        self.tabs.addTab(self.cutting, "Tokenizers")
+        self.notice = Notice()
+        self._doing = named(QLabel(), "caption")
+        self._bar = slim_bar("Progress", 160)
+        line = QHBoxLayout()
+        line.setContentsMargins(12, 0, 12, 8)
+        line.addWidget(self._doing)
+        line.addWidget(self._bar)
+        line.addStretch(1)
+        beneath = QHBoxLayout()
+        beneath.setContentsMargins(12, 0, 12, 0)
+        beneath.addWidget(self.notice)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.tabs, 1)
+        column.addLayout(beneath)
+        column.addLayout(line)
+        self._connect(state)
+        self._show_model(self._workspace.info)
+        self._show_progress(None)
+        self._show_tokenizers()
+        self.cutting.field.setPlainText(self._tokenizers.text or EXAMPLE)
+
+    def _connect(self, state: State) -> None:
+        page, scoring = self.page, self._scoring
+        page.asked.connect(self._ask)
+        page.stopped.connect(scoring.stop)
+        page.file_wanted.connect(self._choose_file)
+        page.second_chosen.connect(self._second.load)
+        page.token_chosen.connect(scoring.focus)
+        scoring.running_changed.connect(self._show_running)
+        scoring.progress.connect(self._show_progress)
+        scoring.scored.connect(self._show_scores)
+        scoring.opened.connect(self.page.field.setPlainText)
+        scoring.failed.connect(self.notice.fail)
+        self._second.changed.connect(self._show_seconds)
+        self._second.loading_changed.connect(self._show_progress)
+        self._second.failed.connect(self._on_second_failed)
+        state.models.cards_changed.connect(self._show_seconds)
+        self._workspace.model_changed.connect(self._show_model)
+        self._captures.focus_changed.connect(self._show_focus)
+        self.cutting.text_changed.connect(self._tokenizers.read)
+        self.cutting.put.connect(self._tokenizers.put)
+        self.cutting.removed.connect(self._tokenizers.remove)
+        self._tokenizers.changed.connect(self._show_tokenizers)
+        self._tokenizers.failed.connect(self.notice.fail)
+
+    # --- what the person does -----------------------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        self.notice.hide()
+        source = "" if self.page.source.isHidden() else self.page.source.toPlainText()
+        self._scoring.score(self.page.field.toPlainText(), source)
+
+    def _choose_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a text file", "", "Text (*.txt *.md);;All files (*)")
+        if path:
+            self._scoring.open(path)
+
+    # --- what the state says ------------------------------------------------------------------------------------------
+
+    def _show_model(self, info: ModelInfo | None) -> None:
+        self.page.show_kind(info.kind if info is not None else "")
+        self._show_seconds()
+
+    def _show_seconds(self, *_: object) -> None:
+        chosen = self._second.info.path if self._second.info is not None else ""
+        self.page.show_seconds([(card.name, card.path) for card in self._second.choices], chosen)
+
+    def _on_second_failed(self, message: str, hint: str, details: str) -> None:
+        self._show_seconds()
+        self.notice.fail(message, hint, details)
+
+    def _show_running(self, running: bool) -> None:
+        self.page.set_busy(running)
+        if not running:
+            self._show_progress(None)
+
+    def _show_progress(self, progress: Progress | None) -> None:
+        for part in (self._doing, self._bar):
+            part.setVisible(progress is not None)
+        if progress is not None:
+            self._doing.setText(progress.phase)
+            self._bar.setRange(0, progress.total)
+            self._bar.setValue(progress.done)
+
+    def _show_scores(self) -> None:
+        first, other, info = self._scoring.first, self._scoring.other, self._workspace.info
+        if first is None or info is None:
+            self.page.forget()
+            return
+        text = self._scoring.text
+        joined = "".join(record.text for record in first.records)
+        before = text[: len(text) - len(joined)] if text.endswith(joined) else ""
+        lines = [described(first, info, text)]
+        second = self._second.info
+        if other is not None and second is not None:
+            lines.append(described(other, second, text))
+        note = "The first token has nothing before it, so it is not scored." if before.strip() else ""
+        stretches = self._scoring.differences
+        if other is not None and not stretches:
+            note = UNALIKE
+        if info.kind == "encoder":
+            note = "Each token was masked in turn and scored from all the others."
+        self.page.show_scores("\n".join(lines), note, first.records, before)
+        words = f"{second.name} against {info.name}" if second is not None else ""
+        self.page.show_difference(stretches, words)
+
+    def _show_focus(self, key: str, index: int) -> None:
+        self.page.strip.show_focus(index if key and key == self._scoring.key else -1)
+
+    def _show_tokenizers(self) -> None:
+        self.cutting.show_tokenizers(self._tokenizers.choices, self._tokenizers.paths, self._tokenizers.found)
+
+
+def described(scored: Scored, info: ModelInfo, text: str) -> str:
+    """What a model says of a whole text, in a line."""
+    name = "Pseudo-perplexity" if info.kind == "encoder" else "Perplexity"
+    bits = scored.nll / math.log(2)
+    parts = (
+        f"{name} {scored.perplexity:,.2f}",
+        f"{scored.scored:,} tokens scored",
+        f"{scored.nll / scored.scored:.3f} nats a token",
+        f"{bits / max(1, len(text.encode())):.3f} bits a byte",
+    )
+    return f"{info.name}: {' · '.join(parts)}"
