@@ -68,6 +68,9 @@ STEPS: dict[str, Step] = {
 WHOLE = frozenset({*FIRST, "penalties", "stay_in_prompt", "dry", "no_repeat_ngram", "mirostat"})
 """Steps that speak of ids or of the whole vocabulary, and so need every column in its place."""
 
+BENDING = frozenset({"logit_bias", "penalties", "stay_in_prompt", "dry"})
+"""Steps that cut nobody."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
@@ -133,7 +136,10 @@ def trace(
         if name == "adaptive_p":
             entering = _alone(left, ids)
         left, ids = left_now, ids_now
-        kept.append(survivors(left[0]) if ids is None else ids)
+        if name in BENDING and kept:
+            kept.append(kept[-1])
+        else:
+            kept.append(survivors(left[0]) if ids is None else ids)
         if asked.size and (len(kept) < 2 or len(kept[-1]) != len(kept[-2])):
             # They ascend, so each candidate is where it would be inserted or nowhere.
             there = kept[-1].cpu().numpy()

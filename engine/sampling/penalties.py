@@ -25,11 +25,13 @@ def penalties(logits: Tensor, history: Tensor, params: SamplingParams, moment: M
     recent = history[:, -params.penalty_window :]
     if not recent.shape[1]:
         return logits
-    counts = logits.new_zeros(logits.shape).scatter_add_(1, recent, logits.new_ones(recent.shape)).gather(1, recent)
-    values = logits.gather(1, recent)
-    values = choose(values > 0, values / params.repetition_penalty, values * params.repetition_penalty)
-    values = values - counts * params.frequency_penalty - params.presence_penalty
-    return logits.scatter(1, recent, values)
+    result = logits.clone()
+    for row, past in zip(result, recent):
+        ids, counts = past.unique(return_counts=True)
+        values = row[ids]
+        values = choose(values > 0, values / params.repetition_penalty, values * params.repetition_penalty)
+        row[ids] = values - counts * params.frequency_penalty - params.presence_penalty
+    return result
 
 
 def stay(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
