@@ -53,7 +53,7 @@ class Library:
         self.dots = dots
         self._held: list[llvm.ExecutionEngine] = []
         self._products: dict[Kind, int] = {}
-        self._rows: dict[Kind, Callable[[int], None]] = {}
+        self._functions: dict[tuple[str, str], Callable[[int], None]] = {}
         types = [ctypes.c_void_p] * 4 + [ctypes.c_int64] * 2 + [ctypes.c_void_p]
         self.run: Callable[..., None] = ctypes.CFUNCTYPE(None, *types)(self._address("run", Call))
         """run(plan, x, y, scratch, M, threads, parallel), as entry.py says."""
@@ -67,13 +67,17 @@ class Library:
 
     def rows(self, kind: Kind) -> Callable[[int], None]:
         """The function that unpacks rows of a kind of matrix; it takes a call, as rows.py says."""
-        if kind not in self._rows:
-            self._rows[kind] = self.function(f"rows_{kind}", "", lambda module: Rows(module, kind))
-        return self._rows[kind]
+        return self.function(f"rows_{kind}", "", lambda module: Rows(module, kind))
 
     def function(self, name: str, variant: str, write: Callable[[ir.Module], object]) -> Callable[[int], None]:
-        """A function of that name and one address, as `write` writes it; variant: what its code differs by."""
-        return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._address(name, write, variant))
+        """A function of that name and one address, as `write` writes it; variant: what its code differs by.
+
+        It is kept: the next model of the same dimensions needs it too, and half a megabyte goes with each.
+        """
+        if (name, variant) not in self._functions:
+            kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+            self._functions[name, variant] = kind(self._address(name, write, variant))
+        return self._functions[name, variant]
 
     def _address(self, name: str, write: Callable[[ir.Module], object], variant: str = "") -> int:
         machine = host()
