@@ -331,7 +331,7 @@ def inspect(arguments: argparse.Namespace) -> int:
         raise EngineError(card.reason, card.hint)
     values = dataclasses.asdict(card) | {"bytes_in_memory": dict(card.bytes_in_memory)}
     del values["sizes"]
-    forecast = foreseen(card, LoadParams(precision=arguments.precision or "auto"))
+    forecast = next(foreseen((card,), LoadParams(precision=arguments.precision or "auto")), None)
     if forecast is not None:
         values["forecast"] = dataclasses.asdict(forecast) | {"needed": forecast.needed}
     if arguments.precision is not None:

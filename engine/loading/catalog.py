@@ -221,26 +221,26 @@ def _kept_job(command: CountKept, run: Run) -> Job:
 
 
 def _forecast_job(command: ForecastMemory, run: Run) -> Job:
-    found = []
-    for card in command.cards:
-        with contextlib.suppress(EngineError):  # loading will say what is wrong
-            found.append(foreseen(card, command.params, command.in_use))
-    yield Forecasts(run.id, tuple(each for each in found if each is not None))
+    yield Forecasts(run.id, tuple(foreseen(command.cards, command.params, command.in_use)))
     return None
 
 
-def foreseen(card: ModelCard, params: LoadParams, in_use: int = 0) -> Forecast | None:
-    """What a model would take in memory, loaded in this way; None where it cannot be run.
+def foreseen(cards: tuple[ModelCard, ...], params: LoadParams, in_use: int = 0) -> Iterator[Forecast]:
+    """What the models would take in memory, loaded in this way, without those that cannot be.
 
     in_use: the bytes of a model in memory that would go first.
     """
-    if not card.supported:
-        return None
-    import torch  # which the family that the card is of has imported by now
+    import torch  # which the families that the cards are of have imported by now
 
     from engine.loading.precision import choose
 
     device = "cuda" if params.device != "cpu" and torch.cuda.is_available() else "cpu"
-    chosen, free = choose(params.precision, card, device).name, memory.available(device)
+    free = memory.available(device)
     free = None if free is None else free + in_use
-    return forecast(card, SIZED_AS.get(chosen, chosen), free, params.cache == "8-bit")
+    for card in cards:
+        if card.supported:
+            with contextlib.suppress(EngineError):  # loading will say what is wrong
+                chosen = choose(params.precision, card, device).name
+                found = forecast(card, SIZED_AS.get(chosen, chosen), free, params.cache == "8-bit")
+                if found is not None:
+                    yield found
