@@ -142,7 +142,7 @@ class LensPage(QWidget):
         entropy = self.shown.currentIndex() == 1
         values = rows.entropies if entropy else rows.said
         high = max(float(values.max()), 1e-3) if entropy else 1.0
-        scale = Scale("Entropy in nats" if entropy else "Probability of the final choice", 0.0, high)
+        scale = Scale("Entropy in nats" if entropy else "Probability", 0.0, high)
         layers = [layer_name(name) for name in rows.names]
         self.strip.set_map(np.asarray(values), layers, self._names, scale, self._describe, self._place)
         self.legend.set_scale(scale)

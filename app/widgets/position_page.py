@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtGui import QGuiApplication, QResizeEvent
+from PySide6.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from app import theme
 from app.widgets.named import named, quiet_button, toggle_button
@@ -33,6 +33,7 @@ COLORS = {
 }
 ROWS = {"alibi": "Head", "relative": "Head"}
 COLUMNS = {"alibi": "distance", "relative": "distance", "rotary": "pair", "mask": "sees position"}
+WIDE = 420  # pixels: from here on the choice of a map stands in the line of the buttons
 LENGTHS = ((64, "64"), (512, "512"), (0, "All"))
 
 
@@ -65,11 +66,11 @@ class PositionPage(QWidget):
         self.length.activated.connect(lambda _: self.length_chosen.emit(self.length.currentData()))
         self.as_table = toggle_button("positionTable", "Table")
         self.copy = quiet_button("positionCopy", "Copy the map")
-        head = QHBoxLayout()
-        head.setSpacing(4)
-        head.addWidget(self.which, 1)
-        for widget in (self.length, self.as_table, self.copy):
-            head.addWidget(widget)
+        self._head = QGridLayout()
+        self._head.setHorizontalSpacing(4)
+        self._head.setVerticalSpacing(6)
+        self._head.setColumnStretch(0, 1)
+        self._lay_head(wide=True)
         self.says = named(QLabel(), "positionSays", "What this is")
         self.says.setWordWrap(True)
         self.says.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -86,7 +87,7 @@ class PositionPage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 8, 12, 8)
         column.setSpacing(6)
-        column.addLayout(head)
+        column.addLayout(self._head)
         column.addWidget(self.says)
         column.addWidget(self.view, 1)
         notes = QHBoxLayout()
@@ -141,6 +142,16 @@ class PositionPage(QWidget):
 
     def _read_out(self) -> None:
         self.readout.setText(self.view.map.readout() or "Point at a cell, or use the arrow keys.")
+
+    def _lay_head(self, wide: bool) -> None:
+        """All in one line, or the choice of a map in a line of its own."""
+        self._head.addWidget(self.which, *((0, 0) if wide else (0, 0, 1, 4)))
+        for place, widget in enumerate((self.length, self.as_table, self.copy), start=1):
+            self._head.addWidget(widget, 0 if wide else 1, place)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._lay_head(self.width() >= WIDE)
 
     def _tint(self, *_: object) -> None:
         self.copy.setIcon(theme.icon("copy", 16, "muted"))

@@ -7,6 +7,7 @@ turns it round: then the lower one is tinted by who looks at that token. It know
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from unicodedata import bidirectional
 
 import numpy as np
@@ -32,6 +33,7 @@ from app.widgets.pieces import visible, worded
 from app.widgets.tint import hatching
 
 LINE, SPACE, BETWEEN = 22, 3, 64  # pixels of a line, between lines, and between the two texts
+SAMPLE = 200  # tokens that say from which side a text is written
 FAINT = 0.02  # weights below this are not worth a line
 CENTRE = Qt.AlignmentFlag.AlignCenter
 Row = npt.NDArray[np.floating]
@@ -52,6 +54,7 @@ class TokenFlow(QWidget):
         self._column: Callable[[int], Row | None] = lambda index: None
         self._marked = -1
         self._boxes: list[QRectF] = []  # of the tokens seen, then of those that look
+        self._pen = QPointF(0.0, 2.0)  # where the next token would stand
         self.pointer = -1
         """Of the boxes; -1 for none."""
         self.setAccessibleName("Text tinted by attention")
@@ -73,13 +76,15 @@ class TokenFlow(QWidget):
         marked: the token that looks, of `looking`, or where that is None of the same text. column: who looks at a
         token seen, weights as long as looking, NaN where not captured.
         """
-        fresh = (list(seen), looking) != (list(self._seen), self._looking)
+        before, alone = self._seen, looking is None and self._looking is None
+        grown = alone and 0 < len(before) < len(seen) and list(seen[: len(before)]) == list(before)
+        fresh = (list(seen), looking) != (list(before), self._looking)
         moved = marked != self._marked
         self._seen, self._looking, self._weights = seen, looking, weights
         self._marked, self._column = marked, column
         if fresh:
             self.pointer = min(self.pointer, len(seen) + len(looking or ()) - 1)
-            self._lay_out()
+            self._lay_out(len(before) if grown else 0)
         if (fresh or moved) and 0 <= self._place < len(self._boxes):
             self.moved.emit(self._boxes[self._place])
         self.update()
@@ -116,29 +121,30 @@ class TokenFlow(QWidget):
 
     # --- geometry -----------------------------------------------------------------------------------------------------
 
-    def _lay_out(self) -> None:
-        metrics = QFontMetricsF(theme.font(theme.CONTROL, mono=True))
-        self._boxes, top = [], 2.0
-        for text in (self._seen, self._looking or ()):
-            top = self._flow(text, metrics, top) + BETWEEN
-        height = round(top - BETWEEN * (1 if self._looking is not None else 2)) + 2
-        self.setFixedHeight(max(height, 40))
+    def _lay_out(self, kept: int = 0) -> None:
+        """Find a box for each token; the first `kept` of a text that only grew have theirs."""
+        if not kept:
+            self._boxes, self._pen = [], QPointF(0.0, 2.0)
+        self._flow(self._seen, kept)
+        if self._looking is not None:
+            self._pen = QPointF(0.0, self._pen.y() + LINE + BETWEEN)
+            self._flow(self._looking, 0)
+        self.setFixedHeight(max(round(self._pen.y()) + LINE + 4, 40))
 
-    def _flow(self, text: Sequence[str], metrics: QFontMetricsF, top: float) -> float:
-        """Boxes of one text, from this height on; the height below it. A text of the right begins at the right."""
-        letters = [bidirectional(letter) for token in text for letter in token]
-        mirrored = sum(kind in ("R", "AL") for kind in letters) > sum(kind == "L" for kind in letters)
-        x, widths = 0.0, [metrics.horizontalAdvance(visible(token)) + 4 for token in text]
-        for token, wide in zip(text, widths):
-            wide = min(wide, self.width() - 2.0)
-            if x + wide > self.width() - 2 and x > 0:
+    def _flow(self, text: Sequence[str], kept: int) -> None:
+        """Boxes of a text from the pen on. One that is written from the right begins at the right."""
+        kinds = [bidirectional(letter) for token in text[:SAMPLE] for letter in token]
+        mirrored = sum(kind in ("R", "AL") for kind in kinds) > sum(kind == "L" for kind in kinds)
+        x, top, room = self._pen.x(), self._pen.y(), self.width() - 2.0
+        for token in text[kept:]:
+            wide = min(_width(token), room)
+            if x + wide > room and x > 0:
                 x, top = 0.0, top + LINE + SPACE
-            left = self.width() - 1 - x - wide if mirrored else x + 1
-            self._boxes.append(QRectF(left, top, wide - 1, LINE))
+            self._boxes.append(QRectF(room + 1 - x - wide if mirrored else x + 1, top, wide - 1, LINE))
             x += wide
             if token.endswith("\n"):
                 x, top = 0.0, top + LINE + SPACE
-        return top + LINE
+        self._pen = QPointF(x, top)
 
     def _at(self, place: QPointF) -> int:
         return next((i for i, box in enumerate(self._boxes) if box.contains(place)), -1)
@@ -197,8 +203,9 @@ class TokenFlow(QWidget):
         turned = self._looking is not None and 0 <= self.pointer < len(self._seen)
         back = self._column(self.pointer) if turned else None
         self._draw_lines(painter, back)
+        part = QRectF(event.rect())
         for place, box in enumerate(self._boxes):
-            if not box.intersects(QRectF(event.rect())):
+            if not box.intersects(part):
                 continue
             below = place - len(self._seen)
             token = self._seen[place] if below < 0 else (self._looking or ())[below]
@@ -254,6 +261,17 @@ class TokenFlow(QWidget):
             path = QPainterPath(a)
             path.cubicTo(QPointF(a.x(), (a.y() + b.y()) / 2), QPointF(b.x(), (a.y() + b.y()) / 2), b)
             painter.drawPath(path)
+
+
+@lru_cache(maxsize=8192)
+def _width(token: str) -> float:
+    """Pixels of a token's box; measuring letters is most of what laying out a long text costs."""
+    return _metrics().horizontalAdvance(visible(token)) + 4
+
+
+@lru_cache(maxsize=1)
+def _metrics() -> QFontMetricsF:
+    return QFontMetricsF(theme.font(theme.CONTROL, mono=True))
 
 
 class FlowArea(QScrollArea):

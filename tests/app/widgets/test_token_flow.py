@@ -104,3 +104,15 @@ def test_long_texts_wrap_and_the_token_that_looks_comes_into_view(flow: TokenFlo
     qtbot.waitUntil(lambda: bar.maximum() > 0)
     flow.set_text(words, np.full(400, 1 / 400), 398)
     assert bar.value() > bar.maximum() * 0.8
+
+
+def test_a_text_that_grew_stands_as_one_laid_out_anew(flow: TokenFlow, qtbot: QtBot) -> None:
+    words = [f" word{n}" + ("\n" if n % 17 == 0 else "") for n in range(120)]
+    for count in range(1, 121):
+        flow.set_text(words[:count], None, count - 1)
+    grown, height = list(flow._boxes), flow.height()
+    flow.set_text(["other"], None, 0)
+    flow.set_text(words, None, 119)
+    assert flow._boxes == grown and flow.height() == height
+    flow.set_text(["one", *words[1:]], None, 119)
+    assert len(flow._boxes) == 120 and flow._boxes[1] != grown[1]
