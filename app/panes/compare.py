@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QResizeEvent
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QGridLayout,
-    QHeaderView,
     QLabel,
     QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
@@ -21,6 +18,8 @@ from app.widgets.ask_text import AskPage, TextField
 from app.widgets.named import named, toggle_button
 from app.widgets.notice import Notice
 from app.widgets.pieces import visible
+from app.widgets.row_table import RowTable
+from app.widgets.second_chooser import SecondChooser
 from app.widgets.side_column import SideColumn, spread, status_words
 
 NAME, TITLE, ICON = "compare", "Side by side", "layers"
@@ -39,6 +38,7 @@ class Pane(QWidget):
         self.setObjectName("pane")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._comparison, self._captures, self._presets = state.comparison, state.captures, state.presets
+        self._second, self._models = state.second, state.models
         self._size = state.settings.value("text_size")
         self.columns: list[SideColumn] = []
         self.page = AskPage(WORDS, "Ask", "Ask all sides")
@@ -53,12 +53,15 @@ class Pane(QWidget):
         self.tokens.toggled.connect(lambda _: self._show_tokens())
         self.page.foot.insertWidget(0, self.add)
         self.page.foot.insertWidget(1, self.tokens)
+        self.seconds = SecondChooser()
+        self.seconds.chosen.connect(self._second.load)
         self.notice = Notice()
         self._grid = QGridLayout()
         self._grid.setSpacing(12)
         self.legend = named(QLabel(wordWrap=True), "caption")
-        self.table = DifferenceTable()
+        self.table = RowTable("differences", "Where the answers differ", HEAD, stretched=(2, 3))
         self.page.body.addWidget(self.field)
+        self.page.body.addWidget(self.seconds)
         self.page.body.addLayout(self.page.foot)
         self.page.body.addWidget(self.notice)
         self.page.body.addLayout(self._grid)
@@ -77,6 +80,11 @@ class Pane(QWidget):
         self._comparison.running_changed.connect(self._show_running)
         self._comparison.refused.connect(self.notice.fail)
         self._captures.focus_changed.connect(self._show_focus)
+        self._second.changed.connect(self._show_seconds)
+        self._second.loading_changed.connect(self.seconds.show_progress)
+        self._second.failed.connect(self._on_second_failed)
+        self._models.cards_changed.connect(self._show_seconds)
+        self._show_seconds()
         self._show_sides()
         self._show_running(self._comparison.running)
         self._on_text()
@@ -97,6 +105,14 @@ class Pane(QWidget):
 
     # --- what the state says ------------------------------------------------------------------------------------------
 
+    def _show_seconds(self, *_: object) -> None:
+        chosen = self._second.info.path if self._second.info is not None else ""
+        self.seconds.show_models([(card.name, card.path) for card in self._second.choices], chosen)
+
+    def _on_second_failed(self, message: str, hint: str, details: str) -> None:
+        self._show_seconds()
+        self.notice.fail(message, hint, details)
+
     def _show_sides(self) -> None:
         sides = self._comparison.sides
         while len(self.columns) > len(sides):
@@ -108,6 +124,7 @@ class Pane(QWidget):
         names = [preset.name for preset in self._presets.presets]
         for column, side in zip(self.columns, sides):
             column.show_presets(names, side.preset)
+            column.show_models(self._comparison.models, int(side.second))
             settings, baseline = self._comparison.settings(side), self._comparison.baseline(side)
             column.show_settings(settings, baseline, side.changes.keys())
         for number in range(len(sides)):
@@ -120,6 +137,7 @@ class Pane(QWidget):
         column.chosen.connect(lambda preset: comparison.choose(number, preset))
         column.changed.connect(lambda sampling: comparison.change(number, sampling))
         column.reset.connect(lambda name: comparison.reset(number, name))
+        column.model_chosen.connect(lambda model: comparison.choose_model(number, bool(model)))
         column.removed.connect(lambda: comparison.remove(number))
         column.kept.connect(lambda: comparison.keep(number))
         column.token_chosen.connect(lambda index: self._focus_token(number, index))
@@ -178,9 +196,9 @@ class Pane(QWidget):
         for number in range(1, len(sides)):
             found = self._comparison.differences(number) if whole and sides[0].text and sides[number].text else []
             self.columns[number].mark([(each.place, each.end) for each in found])
-            rows += [(LETTERS[number], str(each.word), each.first, each.second) for each in found]
+            rows += [(LETTERS[number], str(each.word), shown(each.first), shown(each.second)) for each in found]
         told = whole and sum(bool(side.text) for side in sides) > 1
-        self.table.show_rows(rows)
+        self.table.put(rows)
         self.table.setVisible(bool(rows))
         self.legend.setText(MARKED if rows else ALIKE)
         self.legend.setVisible(told)
@@ -203,44 +221,6 @@ class Pane(QWidget):
         self._place()
 
 
-class DifferenceTable(QTableWidget):
-    """Every difference from side A in words; Copy takes the whole table."""
-
-    def __init__(self) -> None:
-        super().__init__(0, len(HEAD))
-        named(self, "differences", "Where the answers differ")
-        self.setHorizontalHeaderLabels(list(HEAD))
-        self.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        self.setTabKeyNavigation(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(26)
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        for place in range(len(HEAD)):
-            fit = QHeaderView.ResizeMode.ResizeToContents if place < 2 else QHeaderView.ResizeMode.Stretch
-            header.setSectionResizeMode(place, fit)
-        self._rows: list[tuple[str, ...]] = []
-
-    def show_rows(self, rows: list[tuple[str, ...]]) -> None:
-        """Side, word, what A has, what it has."""
-        self._rows = rows
-        self.setRowCount(len(rows))
-        for line, cells in enumerate(rows):
-            for place, cell in enumerate(cells):
-                item = QTableWidgetItem(visible(cell, 60) if cell.strip() else "nothing")
-                item.setToolTip(cell)
-                self.setItem(line, place, item)
-        height = self.horizontalHeader().sizeHint().height() + 26 * min(len(rows), 8) + 4
-        self.setFixedHeight(height)
-
-    def as_text(self) -> str:
-        """Head and rows, separated by tabs."""
-        cells = [[visible(cell, len(cell) + 1) if cell else "" for cell in row] for row in self._rows]
-        return "\n".join("\t".join(row) for row in ([word.lower() for word in HEAD], *cells))
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.matches(QKeySequence.StandardKey.Copy):
-            QGuiApplication.clipboard().setText(self.as_text())
-        else:
-            super().keyPressEvent(event)
+def shown(text: str) -> str:
+    """A stretch of an answer in print."""
+    return visible(text, 60) if text.strip() else "nothing"

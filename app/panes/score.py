@@ -64,7 +64,7 @@ class Pane(QWidget):
         page.asked.connect(self._ask)
         page.stopped.connect(scoring.stop)
         page.file_wanted.connect(self._choose_file)
-        page.second_chosen.connect(self._second.load)
+        page.seconds.chosen.connect(self._second.load)
         page.token_chosen.connect(scoring.focus)
         scoring.running_changed.connect(self._show_running)
         scoring.progress.connect(self._show_progress)
@@ -72,7 +72,7 @@ class Pane(QWidget):
         scoring.opened.connect(self.page.field.setPlainText)
         scoring.failed.connect(self.notice.fail)
         self._second.changed.connect(self._show_seconds)
-        self._second.loading_changed.connect(self._show_progress)
+        self._second.loading_changed.connect(page.seconds.show_progress)
         self._second.failed.connect(self._on_second_failed)
         state.models.cards_changed.connect(self._show_seconds)
         self._workspace.model_changed.connect(self._show_model)
@@ -103,7 +103,7 @@ class Pane(QWidget):
 
     def _show_seconds(self, *_: object) -> None:
         chosen = self._second.info.path if self._second.info is not None else ""
-        self.page.show_seconds([(card.name, card.path) for card in self._second.choices], chosen)
+        self.page.seconds.show_models([(card.name, card.path) for card in self._second.choices], chosen)
 
     def _on_second_failed(self, message: str, hint: str, details: str) -> None:
         self._show_seconds()

@@ -68,8 +68,8 @@ def make_state(bridge: Bridge, settings: Settings) -> State:
     models = Models(workspace, settings)
     playground = Playground(workspace, captures, presets)
     inside = Inside(workspace, captures)
-    comparison = Comparison(workspace, conversation, library, presets, captures)
     second = Second(workspace, models)
+    comparison = Comparison(workspace, conversation, library, presets, captures, second)
     scoring = Scoring(workspace, captures, second)
     tokenizers = Tokenizers(workspace, models)
     return State(

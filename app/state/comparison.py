@@ -20,6 +20,7 @@ from app.state.conversation import Conversation
 from app.state.differing import Difference, differences
 from app.state.library import Library, title_of
 from app.state.presets import Presets
+from app.state.second import Second
 from app.state.workspace import Workspace
 from engine import (
     Done,
@@ -50,10 +51,11 @@ class Side:
     """One answer and how it is written. preset: "" is what the Sampling pane says. key: of its records in Captures.
 
     status: "" before the first prompt, then writing, done, length, stopped or failed. seed: the one drawn.
-    kept: the message that it became in the chat, or "".
+    kept: the message that it became in the chat, or "". second: whether the second model writes it.
     """
 
     preset: str = ""
+    second: bool = False
     changes: dict[str, Any] = field(default_factory=dict)
     text: str = ""
     key: str = ""
@@ -89,6 +91,7 @@ class Comparison(QObject):
         library: Library,
         presets: Presets,
         captures: Captures,
+        second: Second,
     ) -> None:
         super().__init__()
         self._workspace = workspace
@@ -96,6 +99,7 @@ class Comparison(QObject):
         self._library = library
         self._presets = presets
         self._captures = captures
+        self._second = second
         self._chat = ""  # where it was asked
         self._asked: tuple[StoredMessage, ...] = ()  # what the answers answer; in the chat once one of them is kept
         self._continued = ""  # the text that they continue
@@ -105,15 +109,16 @@ class Comparison(QObject):
         presets.sampling_changed.connect(self._on_sampling)
         presets.presets_changed.connect(self.sides_changed)
         workspace.model_changed.connect(self._on_model)
+        second.changed.connect(self._on_model)
 
     @property
     def running(self) -> bool:
         return any(side.run is not None for side in self.sides)
 
     @property
-    def kind(self) -> str:
-        """Of the loaded model; "" while there is none."""
-        return self._workspace.info.kind if self._workspace.info else ""
+    def models(self) -> tuple[str, ...]:
+        """The names of the models that can write a side: the loaded one, and the second where there is one."""
+        return tuple(info.name for info in (self._workspace.info, self._second.info) if info is not None)
 
     # --- how it is written --------------------------------------------------------------------------------------------
 
@@ -141,6 +146,12 @@ class Comparison(QObject):
         side = self.sides[number]
         side.preset, side.changes = preset, {name: side.changes[name] for name in ("seed",) if name in side.changes}
         self._settle(side)
+
+    def choose_model(self, number: int, second: bool) -> None:
+        """Have this side written by the loaded model, or by the second one."""
+        if self.sides[number].run is None:
+            self.sides[number].second = second
+            self.sides_changed.emit()
 
     def change(self, number: int, sampling: SamplingParams) -> None:
         """Use these values for this side."""
@@ -199,12 +210,21 @@ class Comparison(QObject):
 
     def _write(self, number: int, side: Side, prompt: Prompt, info: ModelInfo) -> None:
         sampling = self.settings(side)
-        fresh = Side(side.preset, side.changes, status="writing", sampling=sampling, model=info.name)
+        other = self._second.info if side.second else None
+        fresh = Side(
+            side.preset,
+            side.second,
+            side.changes,
+            status="writing",
+            sampling=sampling,
+            model=info.name if other is None else other.name,
+        )
         self.sides[number] = fresh
-        command = Generate(prompt, sampling)
+        command = Generate(prompt, sampling, second=fresh.second)
         fresh.run = self._workspace.submit(command, lambda event: self._take(number, event))
         fresh.key = f"side-{fresh.run.id}"
-        self._captures.set_context(fresh.key, prompt)
+        if not fresh.second:  # the other panes read a context again with the loaded model
+            self._captures.set_context(fresh.key, prompt)
         self._captures.begin(fresh.key, fresh.run.id)
         self.side_changed.emit(number)
 
@@ -293,4 +313,6 @@ class Comparison(QObject):
         self.sides_changed.emit()
 
     def _on_model(self, _: ModelInfo | None) -> None:
+        for side in self.sides:
+            side.second = side.second and self._second.info is not None
         self.sides_changed.emit()

@@ -58,7 +58,7 @@ class DifferenceText(QWidget):
         """words: whose they are."""
         self._stretches = stretches
         self.words.setText(words)
-        rows = [(visible(text, 40), f"{a:.2f}", f"{b:.2f}", f"{b - a:+.2f}") for text, a, b in stretches]
+        rows = [(visible(text, 40), f"{a:.2f}", f"{b:.2f}", f"{round(b - a, 2) + 0.0:.2f}") for text, a, b in stretches]
         self.table.put(
             [tuple(cell.replace("-", "\N{MINUS SIGN}") if n else cell for n, cell in enumerate(row)) for row in rows]
         )

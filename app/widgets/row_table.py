@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QHeaderView
 
@@ -14,11 +15,12 @@ ROW = 26  # pixels
 
 
 class RowTable(TextTable):
-    """stretched: the columns that take what room is left."""
+    """stretched: the columns that take what room is left, words; the others are numbers."""
 
     def __init__(self, name: str, words: str, head: Sequence[str], stretched: Sequence[int] = ()) -> None:
         super().__init__(name, words)
         self._head = head
+        self._stretched = stretched
         self._rows: Sequence[Sequence[str]] = ()
         self.setColumnCount(len(head))
         for column in stretched:
@@ -29,6 +31,11 @@ class RowTable(TextTable):
         """Show these rows."""
         self._rows = rows
         self.show_rows(self._head, rows)
+        for row in range(len(rows)):
+            for column in range(len(self._head)):
+                side = Qt.AlignmentFlag.AlignLeft if column in self._stretched else Qt.AlignmentFlag.AlignRight
+                if (item := self.item(row, column)) is not None:
+                    item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
         height = self.horizontalHeader().sizeHint().height()
         self.setFixedHeight(height + ROW * min(len(rows), MOST) + 4)
 

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton
+from PySide6.QtWidgets import QLabel, QPushButton
 
 from app.widgets.ask_text import AskPage, TextField
 from app.widgets.difference_text import DifferenceText
 from app.widgets.ink import current_ink
 from app.widgets.named import named
+from app.widgets.second_chooser import SecondChooser
 from app.widgets.token_strip import TokenStrip
 from engine import TokenRecord
 
 WORDS = "How likely the model finds a text: the probability, surprise and entropy of each of its tokens."
-NOBODY = "No comparison"
 
 
 class ScorePage(AskPage):
-    """file_wanted: the person asked for a file. second_chosen: path of a model to compare with, "" for none."""
+    """file_wanted: the person asked for a file. token_chosen: index of a token."""
 
     file_wanted = Signal()
-    second_chosen = Signal(str)
     token_chosen = Signal(int)
 
     def __init__(self, size: int) -> None:
@@ -35,14 +34,8 @@ class ScorePage(AskPage):
             field.submitted.connect(self.ask)
         self.open = named(QPushButton("Open a file"), "openText")
         self.open.clicked.connect(self.file_wanted)
-        self.seconds = named(QComboBox(), "secondModel", "Second model to compare with")
-        self.seconds.setMinimumWidth(64)
-        self.seconds.setToolTip("Load a second model beside the first and score the text with both")
-        self.seconds.activated.connect(lambda index: self.second_chosen.emit(self.seconds.itemData(index)))
+        self.seconds = SecondChooser()
         self.foot.insertWidget(0, self.open)
-        second = QHBoxLayout()
-        second.addWidget(QLabel("Compare with"))
-        second.addWidget(self.seconds, 1)
         self.summary = QLabel(wordWrap=True)
         self.summary.setProperty("role", "name")
         self.note = named(QLabel(wordWrap=True), "caption")
@@ -52,7 +45,7 @@ class ScorePage(AskPage):
         self.difference = DifferenceText(size)
         self.body.addWidget(self.source)
         self.body.addWidget(self.field)
-        self.body.addLayout(second)
+        self.body.addWidget(self.seconds)
         self.body.addLayout(self.foot)
         for part in (self.summary, self.note, self.strip, self.difference):
             self.body.addWidget(part)
@@ -64,14 +57,6 @@ class ScorePage(AskPage):
         """Of the loaded model: an encoder-decoder needs a source."""
         self.source.setVisible(kind == "encoder-decoder")
         self._on_text()
-
-    def show_seconds(self, models: Sequence[tuple[str, str]], chosen: str) -> None:
-        """Names and paths of the models to compare with."""
-        self.seconds.clear()
-        self.seconds.addItem(NOBODY, "")
-        for name, path in models:
-            self.seconds.addItem(name, path)
-        self.seconds.setCurrentIndex(max(0, self.seconds.findData(chosen)))
 
     def show_scores(self, summary: str, note: str, records: Sequence[TokenRecord], before: str) -> None:
         """before: what stands before the first scored token."""

@@ -26,7 +26,10 @@ FOLDED = ("More shape", "More cutoffs", "Repetition", "Steering", "Beam search",
 
 
 class SideColumn(QFrame):
-    """chosen: a preset, "" for what the Sampling pane says. changed: SamplingParams. token_chosen: index of a token."""
+    """chosen: a preset, "" for what the Sampling pane says. changed: SamplingParams. token_chosen: index of a token.
+
+    model_chosen: the number of a model, 0 the loaded one.
+    """
 
     chosen = Signal(str)
     changed = Signal(object)
@@ -34,6 +37,7 @@ class SideColumn(QFrame):
     removed = Signal()
     kept = Signal()
     token_chosen = Signal(int)
+    model_chosen = Signal(int)
 
     def __init__(self, number: int, letter: str, size: int) -> None:
         """size: of the text, in pixels."""
@@ -60,6 +64,9 @@ class SideColumn(QFrame):
         head.setSpacing(6)
         for widget, stretch in ((self.badge, 0), (self.presets, 1), (self.how, 0), (self.close_button, 0)):
             head.addWidget(widget, stretch)
+        self.models = named(QComboBox(), f"sideModel{letter}", f"Model of side {letter}")
+        self.models.setMinimumWidth(64)
+        self.models.activated.connect(self.model_chosen)
         self.summary = QLabel(wordWrap=True)
         self.text = FlowingText()
         self.text.setAccessibleName(f"Answer of side {letter}")
@@ -80,7 +87,7 @@ class SideColumn(QFrame):
         self._column.setContentsMargins(12, 10, 12, 10)
         self._column.setSpacing(6)
         self._column.addLayout(head)
-        for part in (self.summary, self.text, self.strip):
+        for part in (self.models, self.summary, self.text, self.strip):
             self._column.addWidget(part)
         self._column.addStretch(1)
         self._column.addLayout(foot)
@@ -94,6 +101,13 @@ class SideColumn(QFrame):
         self.presets.addItems([PANE, *names])
         self.presets.setCurrentText(chosen or PANE)
         self.presets.setItemData(0, "What the Sampling pane says", Qt.ItemDataRole.ToolTipRole)
+
+    def show_models(self, names: Sequence[str], chosen: int) -> None:
+        """The models that can write; there is nothing to choose from one."""
+        self.models.clear()
+        self.models.addItems(list(names))
+        self.models.setCurrentIndex(chosen)
+        self.models.setVisible(len(names) > 1)
 
     def show_settings(self, sampling: SamplingParams, baseline: SamplingParams, changed: Collection[str]) -> None:
         """What the side is written with, what its preset says, and the fields that differ."""
@@ -116,7 +130,7 @@ class SideColumn(QFrame):
             self.form.changed.connect(self.changed)
             self.form.reset.connect(self.reset)
             self.form.set_baseline(self._baseline, self._changed.__contains__)
-            self._column.insertWidget(2, self.form)
+            self._column.insertWidget(3, self.form)
         if self.form is not None:
             self.form.setVisible(shown)
 

@@ -110,19 +110,20 @@ def test_an_encoder_decoder_asks_for_a_source(pane: Pane, state: State, fake: Fa
 def test_two_models_are_compared_with_colours_and_a_table(
     pane: Pane, state: State, fake: FakeEngine, qtbot: QtBot
 ) -> None:
-    names = [pane.page.seconds.itemText(index) for index in range(pane.page.seconds.count())]
-    assert names == ["No comparison", "Companion 7M", "Story"]
-    pane.page.second_chosen.emit("models/story")
+    names = [pane.page.seconds.models.itemText(index) for index in range(pane.page.seconds.models.count())]
+    assert names == ["No second model", "Companion 7M", "Story"]
+    pane.page.seconds.models.setCurrentIndex(2)
+    pane.page.seconds.models.activated.emit(2)
     run, command = fake.last(LoadSecond)
     assert command.path == "models/story"
     fake.play(run.id, [SecondLoaded(0, a_model(name="Story", path="models/story")), Done(0)])
     qtbot.waitUntil(lambda: state.second.info is not None)
-    assert pane.page.seconds.currentText() == "Story"
+    assert pane.page.seconds.models.currentText() == "Story"
     score(pane, state, fake, qtbot, "x up on", scored((" up", 0.5), (" on", 0.5)), scored((" up", 0.125), (" on", 0.5)))
     assert [command.second for command in fake.given(Score)] == [False, True]
     assert pane.page.difference.isVisible()
     assert pane.page.difference.table.as_text().splitlines() == [
-        "text\tfirst, bits\tsecond, bits\tdifference", "␣up\t1.00\t3.00\t+2.00", "␣on\t1.00\t1.00\t+0.00",
+        "text\tfirst, bits\tsecond, bits\tdifference", "␣up\t1.00\t3.00\t2.00", "␣on\t1.00\t1.00\t0.00",
     ]  # fmt: skip
     assert pane.page.summary.text().count("Perplexity") == 2
     score(pane, state, fake, qtbot, "x up on", scored((" up", 0.5), (" on", 0.5)), scored((" UP", 0.5)))

@@ -13,11 +13,13 @@ from engine import (
     Generate,
     Generated,
     Loaded,
+    LoadSecond,
     Message,
     OpenRecords,
     Prompt,
     Retune,
     SamplingParams,
+    SecondLoaded,
     Started,
     Tokens,
 )
@@ -189,3 +191,23 @@ def test_a_model_that_writes_no_text_is_not_asked(state: State, fake: FakeEngine
     load(state, fake, qtbot, kind="encoder", name="BERT", chat_template=False)
     assert not state.comparison.ask("Hi")
     assert said == ["No model is loaded.", "BERT writes no text."] and fake.given(Generate) == []
+
+
+def test_a_side_can_be_written_by_the_second_model(
+    sides: Comparison, state: State, fake: FakeEngine, qtbot: QtBot
+) -> None:
+    assert sides.models == ("Companion 7M",)
+    state.second.load("models/story")
+    run, _ = fake.last(LoadSecond)
+    fake.play(run.id, [SecondLoaded(0, a_model(name="Story")), Done(0)])
+    qtbot.waitUntil(lambda: sides.models == ("Companion 7M", "Story"))
+    sides.choose_model(1, True)
+    sides.ask("Hi")
+    assert [command.second for command in fake.given(Generate)] == [False, True]
+    write(state, fake, qtbot)
+    sides.keep(1)
+    assert state.conversation.path[-1].model == "Story"
+    state.second.load("")
+    run, _ = fake.last(LoadSecond)
+    fake.play(run.id, [SecondLoaded(0, None), Done(0)])
+    qtbot.waitUntil(lambda: not sides.sides[1].second)
