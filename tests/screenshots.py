@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 class Shot:
     """theme: light or dark. panes: the docks raised. tokens: colour the answer. model: a bundled one.
 
-    press: object names of buttons that are pressed at the end; "name:1" raises a page of tabs.
+    what_if: the steps of the token in focus, under settings moved after the answer. press: object names of buttons that
+    are pressed at the end; "name:1" raises a page of tabs.
     """
 
     theme: str = "light"
@@ -36,6 +37,7 @@ class Shot:
     panes: tuple[str, ...] = ("sampling", "probabilities")
     tokens: bool = False
     focus: int = -1
+    what_if: bool = False
     press: tuple[str, ...] = ()
 
 
@@ -44,6 +46,8 @@ SHOTS = {
     "chat-dark": Shot(theme="dark"),
     "tokens-light": Shot(tokens=True, focus=24),
     "tokens-dark": Shot(theme="dark", tokens=True, focus=24),
+    "steps-light": Shot(tokens=True, focus=24, what_if=True),
+    "steps-dark": Shot(theme="dark", size=(900, 600), panes=("probabilities",), tokens=True, focus=24, what_if=True),
     "attention-light": Shot(panes=("sampling", "attention"), tokens=True, focus=24),
     "attention-dark": Shot(theme="dark", panes=("sampling", "attention"), tokens=True, focus=24),
     "looked-light": Shot(panes=("sampling", "attention"), focus=24, press=("attentionText",)),
@@ -118,6 +122,9 @@ def take(shot: Shot, path: Path) -> None:
         settle()
     if shot.focus >= 0 and state.conversation.path:
         state.captures.focus(state.conversation.path[-1].id, shot.focus)
+    if shot.what_if:
+        state.presets.set_sampling(state.presets.sampling.replace(temperature=1.4, repetition_penalty=1.1))
+        next(button for button in window.findChildren(QAbstractButton) if button.text() == "Steps").click()
     settle(1.5)
     for name, _, page in (pressed.partition(":") for pressed in shot.press):
         found = window.findChild(QWidget, name)

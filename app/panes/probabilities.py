@@ -38,8 +38,7 @@ from engine import Param, SamplingParams, TokenRecord
 NAME, TITLE, ICON = "probabilities", "Probabilities", "chart-bar"
 REPAINT = 33  # milliseconds between two drawings while an answer streams
 COUNT = Param(20, 1, 200, 1, label="Candidates shown")
-COLUMNS = 3  # of figures
-WIDTH = 78  # pixels of the figures' columns in the narrowest pane
+WIDTHS = (96, 76, 70)  # pixels of the figures' columns in the narrowest pane
 EMPTY = "The candidates for each token appear here while the model writes. Send a message to see them."
 OTHERWISE = "The settings were changed while this was written; these steps are those that it began with."
 UNCERTAIN = "A token that is not stored could come out here."
@@ -71,9 +70,6 @@ class Pane(QWidget):
         self.words = named(QLabel(wordWrap=True), "caption", "What other settings would have written")
         column.addWidget(self.words)
         column.addWidget(self._make_views(), 1)
-        self.instead = named(QLineEdit(), "writeInstead", "Another word in this token's place")
-        self.instead.returnPressed.connect(self._on_instead)
-        column.addWidget(self.instead)
         column.addLayout(self._make_foot())
         empty = QLabel(EMPTY)
         empty.setWordWrap(True)
@@ -112,11 +108,16 @@ class Pane(QWidget):
         self.previous.clicked.connect(lambda: self._captures.step(-1))
         self.next = quiet_button("tokenNext", "Next token")
         self.next.clicked.connect(lambda: self._captures.step(1))
+        self.follow = named(QCheckBox("Follow"), "follow", "Follow the newest token")
+        self.follow.setToolTip("The token in focus is always the newest one")
+        self.follow.setChecked(self._captures.following)
+        self.follow.clicked.connect(self._on_follow)
         line = QHBoxLayout()
         line.setSpacing(4)
         line.addWidget(self.token)
         line.addSpacing(4)
         line.addWidget(self.place, 1)
+        line.addWidget(self.follow)
         line.addWidget(self.previous)
         line.addWidget(self.next)
         return line
@@ -129,9 +130,9 @@ class Pane(QWidget):
         for place in range(6):
             name, value = QLabel(), QLabel()
             name.setProperty("role", "caption")
-            row, column = divmod(place, COLUMNS)
+            row, column = divmod(place, len(WIDTHS))
             for offset, label in enumerate((name, value)):
-                label.setMinimumWidth(WIDTH)  # so that no token's numbers widen the pane or move the next
+                label.setMinimumWidth(WIDTHS[column])  # so that no token's numbers widen the pane or move the next
                 grid.addWidget(label, 2 * row + offset, column)
             grid.setColumnStretch(column, 1)
             self.figures.append((name, value))
@@ -167,25 +168,25 @@ class Pane(QWidget):
         return self.views
 
     def _make_foot(self) -> QHBoxLayout:
-        self.follow = named(QCheckBox("Follow"), "follow", "Follow the newest token")
-        self.follow.setToolTip("The token in focus is always the newest one")
-        self.follow.setChecked(self._captures.following)
-        self.follow.clicked.connect(self._on_follow)
+        self.instead = named(QLineEdit(), "writeInstead", "Another word in this token's place")
+        self.instead.setMinimumWidth(60)
+        policy = self.instead.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.instead.setSizePolicy(policy)
+        self.instead.returnPressed.connect(self._on_instead)
         self.counts = named(ValueEdit(COUNT), "candidateCount")
         self.counts.setFixedWidth(44)
         self.counts.setToolTip("How many candidates are shown, from 1 to 200")
         self.counts.set_number(self._count)
         self.counts.changed.connect(self._on_count)
-        shown = QLabel("Show")
-        shown.setProperty("role", "caption")
         self.as_table = toggle_button("probabilitiesTable", "Table")
         self.as_table.toggled.connect(lambda _: self.refresh())
         self.copy = quiet_button("probabilitiesCopy", "Copy as CSV")
         self.copy.clicked.connect(self._on_copy)
         line = QHBoxLayout()
         line.setSpacing(4)
-        line.addWidget(self.follow, 1)
-        for widget in (shown, self.counts, self.as_table, self.copy):
+        line.addWidget(self.instead, 1)
+        for widget in (self.counts, self.as_table, self.copy):
             line.addWidget(widget)
         return line
 
@@ -212,7 +213,8 @@ class Pane(QWidget):
         may = self._may_branch(focused[0])
         self.instead.setVisible(self._state.conversation.tree.get(focused[0]) is not None)
         self.instead.setEnabled(may)
-        self.instead.setPlaceholderText(f"Write instead of “{visible(piece_of(record), 16)}”, then Enter")
+        self.instead.setPlaceholderText("Write instead")
+        self.instead.setToolTip(f"A word in place of “{visible(piece_of(record), 16)}”: Enter writes on from it")
         stages = column.stages if column is not None else ()
         if self.as_table.isChecked():
             self.views.setCurrentWidget(self.table)
@@ -232,8 +234,9 @@ class Pane(QWidget):
 
     def _show_place(self, record: TokenRecord, focused: tuple[str, int]) -> None:
         total = len(self._captures.records(focused[0]))
-        self.place.setText(f"token {focused[1] + 1} of {total}")
-        room = self.width() - self.place.sizeHint().width() - 2 * theme.HIT - 48  # and the spaces between them
+        self.place.setText(f"{focused[1] + 1:,} of {total:,}")
+        taken = self.place.sizeHint().width() + self.follow.sizeHint().width() + 2 * theme.HIT
+        room = self.width() - taken - 52  # and the spaces between them
         words = visible(piece_of(record), 40)
         self.token.setText(self.token.fontMetrics().elidedText(words, Qt.TextElideMode.ElideMiddle, max(40, room)))
         self.previous.setEnabled(focused[1] > 0)

@@ -21,7 +21,7 @@ from engine import TokenRecord
 if TYPE_CHECKING:
     from engine import Stage
 
-LEAST = 44  # pixels of a step's column: four figures and a bar
+LEAST = 42  # pixels of a step's column: four figures and a bar
 NAME = (62, 150)  # pixels of the tokens' column, at least and at most
 
 

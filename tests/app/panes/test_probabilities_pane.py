@@ -46,7 +46,7 @@ def test_it_follows_the_newest_token_while_one_is_written(
 ) -> None:
     write(fake, bridge, " a", " b")
     qtbot.waitUntil(lambda: pane.token.text() == "␣b")
-    assert pane.place.text() == "token 2 of 2"
+    assert pane.place.text() == "2 of 2"
     assert [value.text() for _, value in pane.figures][:3] == ["50.00 %", "66.67 %", "1"]
     write(fake, bridge, " c", start=5)
     qtbot.waitUntil(lambda: pane.token.text() == "␣c")
