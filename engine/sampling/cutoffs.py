@@ -59,9 +59,10 @@ def typical_p(logits: Tensor, history: Tensor, params: SamplingParams, moment: M
 
     It may cut the likeliest token. Source: Meister et al. 2023, Locally Typical Sampling.
     """
-    surprise = logits.logsumexp(dim=-1, keepdim=True) - logits
+    total = logits.logsumexp(dim=-1, keepdim=True)
+    surprise = total - logits
     p = (-surprise).exp()
-    distance = (surprise - _entropy(logits, logits.logsumexp(dim=-1, keepdim=True))).abs()
+    distance = (surprise - _entropy(logits, total)).abs()
     border = torch.stack([_typical_border(d, q, params.typical_p) for d, q in zip(distance, p)])
     return _cut(logits, distance > border.unsqueeze(-1))
 
@@ -162,6 +163,10 @@ def _entropy(logits: Tensor, total: Tensor) -> Tensor:
 def _typical_border(distance: Tensor, p: Tensor, mass: float) -> Tensor:
     """The largest distance that is kept, of one row [V]."""
     count = FIRST_LOOK
+    if len(distance) <= count:
+        order = distance.sort()
+        total = p[order.indices].cumsum(dim=-1)
+        return order.values[(total < mass).sum().clamp_(max=len(distance) - 1)]
     while True:
         near = (distance <= -largest(-distance.unsqueeze(0), count)[0, -1]).nonzero().flatten()
         order = distance[near].sort()
@@ -201,13 +206,13 @@ def _log(x: float) -> float:
 
 
 def _keep_from(logits: Tensor, lowest: Tensor) -> Tensor:
+    if logits.shape[0] == 1 and logits.device.type == "cpu":
+        kept = np.flatnonzero(logits[0].numpy() >= lowest[0].numpy())
+        if kept.size <= logits.shape[1] // SPARSE:
+            ids = torch.from_numpy(kept)
+            return torch.full_like(logits, -torch.inf).index_copy_(1, ids, logits[:, ids])
     return _cut(logits, logits < lowest)
 
 
 def _cut(logits: Tensor, gone: Tensor) -> Tensor:
-    if logits.shape[0] == 1 and logits.device.type == "cpu":
-        kept = np.flatnonzero(~gone[0].numpy())
-        if kept.size <= logits.shape[1] // SPARSE:
-            ids = torch.from_numpy(kept)
-            return torch.full_like(logits, -torch.inf).index_copy_(1, ids, logits[:, ids])
     return torch.where(gone, logits.new_tensor(-torch.inf), logits)  # three times as fast as masked_fill
