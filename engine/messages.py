@@ -619,7 +619,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Done(Event):
-    """The run is over. reason: done, eos, length, stop or cancelled."""
+    """The run is over. reason: done, eos, length, stop, grammar (nothing fits the form any more) or cancelled."""
 
     reason: str = "done"
 
