@@ -16,6 +16,7 @@ from app.widgets.tokenizer_page import EXAMPLE, TokenizerPage
 from engine import ModelInfo, Progress, Scored
 
 NAME, TITLE, ICON = "score", "Text", "text-cursor-input"
+LONG = "The text is too long to be coloured. Score a part of it to see its tokens."
 UNALIKE = "The two models read this text differently, so their tokens cannot be laid side by side."
 
 
@@ -136,9 +137,11 @@ class Pane(QWidget):
             lines.append(described(other, second, text))
         note = "The first token has nothing before it, so it is not scored." if before.strip() else ""
         stretches = self._scoring.differences
-        if other is not None and not stretches:
+        if not first.records:
+            note = LONG
+        elif other is not None and not stretches:
             note = UNALIKE
-        if info.kind == "encoder":
+        elif info.kind == "encoder":
             note = "Each token was masked in turn and scored from all the others."
         self.page.show_scores("\n".join(lines), note, first.records, before)
         words = f"{second.name} against {info.name}" if second is not None else ""

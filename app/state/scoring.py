@@ -16,6 +16,7 @@ from app.state.workspace import Workspace
 from engine import Done, Event, Failed, ModelInfo, Progress, Prompt, Run, Score, Scored
 
 CANDIDATES = 10
+LONGEST = 20_000  # characters of a text whose tokens are recorded; of longer ones there is the sum
 LARGEST = 2_000_000  # bytes of a file: more would take hours to score
 
 
@@ -91,7 +92,8 @@ class Scoring(QObject):
         prompt = Prompt(text=text, source=source or None)
         self._runs = {}
         for second in (False, True) if self._second.info is not None else (False,):
-            run = self._workspace.submit(Score(prompt, CANDIDATES, second), self._take)
+            candidates = CANDIDATES if len(text) <= LONGEST else 0
+            run = self._workspace.submit(Score(prompt, candidates, second), self._take)
             self._runs[run.id] = (run, second)
         self.running_changed.emit(True)
 

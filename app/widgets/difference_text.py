@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QTextCursor
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from app import theme
@@ -21,6 +21,7 @@ from app.widgets.scales import Scale, ScaleLegend
 from app.widgets.token_text import light
 
 MOST_BITS = 8.0
+AT_ONCE = 100  # stretches painted between two frames
 HEAD = ("Text", "First, bits", "Second, bits", "Difference")
 
 
@@ -39,6 +40,9 @@ class DifferenceText(QWidget):
         super().__init__()
         self._size = size
         self._stretches: Sequence[tuple[str, float, float]] = ()
+        self._painted = 0
+        self._more = QTimer(self, singleShot=True, interval=0)
+        self._more.timeout.connect(self._go_on)
         self.scale = DifferenceScale("Second minus first, bits: orange is less likely", -MOST_BITS, MOST_BITS, "signed")
         self.words = QLabel(wordWrap=True)
         self.words.setProperty("role", "heading")
@@ -65,15 +69,23 @@ class DifferenceText(QWidget):
         self._paint()
 
     def _paint(self, *_: object) -> None:
+        self.text.document().clear()
+        self._painted = 0
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Some more of the text; the rest between two frames."""
+        plain = current_ink(self._size).text_format()
         cursor = QTextCursor(self.text.document())
         cursor.beginEditBlock()
-        cursor.select(QTextCursor.SelectionType.Document)
-        cursor.removeSelectedText()
-        for text, first, second in self._stretches:
-            form = current_ink(self._size).text_format()
-            ground = self.scale.color(second - first)
+        cursor.movePosition(QTextCursor.MoveOperation.End)
+        for text, first, second in self._stretches[self._painted : self._painted + AT_ONCE]:
+            form, ground = QTextCharFormat(plain), self.scale.color(second - first)
             form.setBackground(ground)
             form.setForeground(QColor("#10151B") if light(ground) else QColor("#FFFFFF"))
             form.setToolTip(f"{first:.2f} and {second:.2f} bits")
             cursor.insertText(text, form)
         cursor.endEditBlock()
+        self._painted += AT_ONCE
+        if self._painted < len(self._stretches):
+            self._more.start()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QHeaderView
+from PySide6.QtWidgets import QHeaderView, QTableWidgetItem
 
 from app.widgets.text_table import TextTable
 
 MOST = 10  # rows before it scrolls
 ROW = 26  # pixels
+AT_ONCE = 80  # rows filled between two frames
 
 
 class RowTable(TextTable):
@@ -22,22 +23,34 @@ class RowTable(TextTable):
         self._head = head
         self._stretched = stretched
         self._rows: Sequence[Sequence[str]] = ()
+        self._filled = 0
+        self._more = QTimer(self, singleShot=True, interval=0)
+        self._more.timeout.connect(self._fill)
         self.setColumnCount(len(head))
+        self.horizontalHeader().setResizeContentsPrecision(MOST)  # the rows in sight: to ask all takes long
         for column in stretched:
             self.horizontalHeader().setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
         self.put(())
 
     def put(self, rows: Sequence[Sequence[str]]) -> None:
-        """Show these rows."""
-        self._rows = rows
-        self.show_rows(self._head, rows)
-        for row in range(len(rows)):
-            for column in range(len(self._head)):
-                side = Qt.AlignmentFlag.AlignLeft if column in self._stretched else Qt.AlignmentFlag.AlignRight
-                if (item := self.item(row, column)) is not None:
-                    item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
+        """Show these rows: those in sight now, the others between two frames."""
+        self._rows, self._filled = rows, 0
+        self.show_rows(self._head, ())
+        self.setRowCount(len(rows))
         height = self.horizontalHeader().sizeHint().height()
         self.setFixedHeight(height + ROW * min(len(rows), MOST) + 4)
+        self._fill()
+
+    def _fill(self) -> None:
+        for row in range(self._filled, min(self._filled + AT_ONCE, len(self._rows))):
+            for column, text in enumerate(self._rows[row]):
+                item = QTableWidgetItem(text)
+                side = Qt.AlignmentFlag.AlignLeft if column in self._stretched else Qt.AlignmentFlag.AlignRight
+                item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
+                self.setItem(row, column, item)
+        self._filled += AT_ONCE
+        if self._filled < len(self._rows):
+            self._more.start()
 
     def as_text(self) -> str:
         """Head and rows, separated by tabs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QLabel, QPushButton
 
 from app.widgets.ask_text import AskPage, TextField
@@ -15,6 +15,7 @@ from app.widgets.second_chooser import SecondChooser
 from app.widgets.token_strip import TokenStrip
 from engine import TokenRecord
 
+AT_ONCE = 100  # tokens shown between two frames
 WORDS = "How likely the model finds a text: the probability, surprise and entropy of each of its tokens."
 
 
@@ -39,6 +40,9 @@ class ScorePage(AskPage):
         self.summary = QLabel(wordWrap=True)
         self.summary.setProperty("role", "name")
         self.note = named(QLabel(wordWrap=True), "caption")
+        self._records: Sequence[TokenRecord] = ()
+        self._more = QTimer(self, singleShot=True, interval=0)
+        self._more.timeout.connect(self._go_on)
         self.strip = TokenStrip(current_ink(size))
         self.strip.text.setAccessibleName("Tokens of the scored text")
         self.strip.focused.connect(self.token_chosen)
@@ -62,9 +66,17 @@ class ScorePage(AskPage):
         """before: what stands before the first scored token."""
         self.summary.setText(summary)
         self.note.setText(note)
-        self.strip.set(records, before)
+        self._records = records
+        self.strip.set(records[:AT_ONCE], before)
+        self._go_on()
         for part, shown in ((self.summary, summary), (self.note, note), (self.strip, records)):
             part.setVisible(bool(shown))
+
+    def _go_on(self) -> None:
+        """Some more of the tokens; the rest between two frames."""
+        if self.strip.count < len(self._records):
+            self.strip.append(self._records[self.strip.count : self.strip.count + AT_ONCE])
+            self._more.start()
 
     def show_difference(self, stretches: Sequence[tuple[str, float, float]], words: str) -> None:
         self.difference.show_stretches(stretches, words)

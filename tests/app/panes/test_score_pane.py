@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
 import pytest
 from pytestqt.qtbot import QtBot
 
-from app.panes.score import UNALIKE, Pane
+from app.panes.score import LONG, UNALIKE, Pane
 from app.state import State
 from engine import (
     Done,
@@ -176,3 +177,22 @@ def test_a_text_goes_through_several_tokenizers(pane: Pane, state: State, fake: 
     assert pane.cutting.columns[0].table.as_text().splitlines()[1] == "0\ttaco\t74 61 63 6f"
     pane.cutting.removed.emit(0)
     assert [column.models.currentText() for column in pane.cutting.columns] == ["Story"]
+
+
+def test_of_a_long_text_there_is_the_sum_alone(pane: Pane, state: State, fake: FakeEngine, qtbot: QtBot) -> None:
+    score(pane, state, fake, qtbot, "word " * 5000, dataclasses.replace(scored((" word", 0.5)), records=()))
+    assert fake.last(Score)[1].candidates == 0
+    assert pane.page.note.text() == LONG and "Perplexity 2.00" in pane.page.summary.text()
+    assert not pane.page.strip.isVisible()
+
+
+def test_many_tokens_come_in_parts_and_all_of_them(pane: Pane, state: State, fake: FakeEngine, qtbot: QtBot) -> None:
+    text = "x" + " on" * 700
+    score(pane, state, fake, qtbot, text, scored(*[(" on", 0.5)] * 700))
+    assert 0 < pane.page.strip.count < 700
+    qtbot.waitUntil(lambda: pane.page.strip.count == 700)
+    assert pane.page.strip.text.toPlainText() == text
+    pane.page.show_difference([(" on", 1.0, 2.0)] * 700, "one against the other")
+    qtbot.waitUntil(lambda: pane.page.difference.text.toPlainText() == text[1:])
+    last = pane.page.difference.table.model().index(699, 3)
+    qtbot.waitUntil(lambda: last.data() == "1.00")
