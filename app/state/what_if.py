@@ -6,6 +6,7 @@ in a thread of its own, once; then a slider's move takes a few milliseconds.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Sequence
@@ -152,8 +153,12 @@ class WhatIfs(QObject):
             self._show(Outcome(why=NOT_KEPT) if missing else Outcome())
             return
         ticket = self._ticket
-        work = threading.Thread(target=self._make, args=(ticket, parts), name="vitrine-what-if", daemon=True)
+        work = threading.Thread(target=self._work, args=(ticket, parts), name="vitrine-what-if", daemon=True)
         work.start()
+
+    def _work(self, ticket: int, parts: Sequence[Part]) -> None:
+        with contextlib.suppress(RuntimeError):  # Qt's: the window has closed meanwhile, and nobody waits
+            self._make(ticket, parts)
 
     def _make(self, ticket: int, parts: Sequence[Part]) -> None:
         """In the thread: the candidates as arrays, and then the luck of those that are not stored."""
