@@ -81,6 +81,7 @@ class Pane(QWidget):
         self.cutting.text_changed.connect(self._tokenizers.read)
         self.cutting.put.connect(self._tokenizers.put)
         self.cutting.removed.connect(self._tokenizers.remove)
+        self.cutting.file_wanted.connect(self._choose_model)
         self._tokenizers.changed.connect(self._show_tokenizers)
         self._tokenizers.failed.connect(self.notice.fail)
 
@@ -95,6 +96,11 @@ class Pane(QWidget):
         path, _ = QFileDialog.getOpenFileName(self, "Choose a text file", "", "Text (*.txt *.md);;All files (*)")
         if path:
             self._scoring.open(path)
+
+    def _choose_model(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a model's file", "", "Models (*.gguf tokenizer.json)")
+        if path:
+            self._tokenizers.open(path)
 
     # --- what the state says ------------------------------------------------------------------------------------------
 

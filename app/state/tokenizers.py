@@ -50,6 +50,10 @@ class Tokenizers(QObject):
         self._ask(path)
         self.changed.emit()
 
+    def open(self, path: str) -> None:
+        """Look at the tokenizer of a GGUF file, or of the folder that another file lies in."""
+        self.put(len(self.paths), path if path.endswith(".gguf") else str(Path(path).parent))
+
     def remove(self, place: int) -> None:
         del self.paths[place]
         self.changed.emit()

@@ -110,11 +110,15 @@ class TokenizerColumn(QFrame):
 
 
 class TokenizerPage(QWidget):
-    """text_changed: what is to be cut. put: a place and the path of a tokenizer for it. removed: a place."""
+    """text_changed: what is to be cut. put: a place and the path of a tokenizer for it. removed: a place.
+
+    file_wanted: the person asked for a model that is not in the list.
+    """
 
     text_changed = Signal(str)
     put = Signal(int, str)
     removed = Signal(int)
+    file_wanted = Signal()
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -125,6 +129,9 @@ class TokenizerPage(QWidget):
         self.field = TextField("tokenizedText", "Text to cut into tokens", "A text to cut into tokens", 72)
         self.add = named(QPushButton("Add a tokenizer"), "addTokenizer")
         self.add.clicked.connect(self._add)
+        self.open = named(QPushButton("Open a model's file"), "openTokenizer")
+        self.open.setToolTip("A .gguf file, or the tokenizer.json of a model's folder")
+        self.open.clicked.connect(self.file_wanted)
         words = QLabel(WORDS, wordWrap=True)
         words.setProperty("role", "caption")
         self._grid = QGridLayout()
@@ -137,6 +144,7 @@ class TokenizerPage(QWidget):
         column.addWidget(self.field)
         foot = QHBoxLayout()
         foot.addWidget(self.add)
+        foot.addWidget(self.open)
         foot.addStretch(1)
         column.addLayout(foot)
         column.addLayout(self._grid)
@@ -167,6 +175,7 @@ class TokenizerPage(QWidget):
             column.show_choices(choices, path)
             column.show_found(found.get(path))
             column.close_button.setVisible(len(paths) > 1)
+        self.open.setEnabled(len(paths) < self._most)
         self.add.setEnabled(len(paths) < self._most and len(choices) > len(paths))
         self._place()
 

@@ -101,3 +101,11 @@ def test_a_text_is_tokenised_by_any_models_tokenizer_without_its_weights(tmp_pat
     missing = driver.run(TokenizeWith(str(assets / "models" / "nothing"), said))
     assert isinstance(missing[-1], Failed)
     assert driver.engine.stop()
+
+
+def test_a_gguf_file_gives_its_tokenizer_too(tmp_path: Path, references: Path) -> None:
+    vocabulary = references / "tokenizers" / "llamacpp-vocab-gguf" / "ggml-vocab-gpt-2.gguf"
+    driver = Driver(tmp_path)
+    found = one(driver.run(TokenizeWith(str(vocabulary), "taco bell", special=False)), Tokenized)
+    assert b"".join(found.raw) == b"taco bell" and found.vocabulary == 50257
+    assert driver.engine.stop()

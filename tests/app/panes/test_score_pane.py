@@ -196,3 +196,15 @@ def test_many_tokens_come_in_parts_and_all_of_them(pane: Pane, state: State, fak
     qtbot.waitUntil(lambda: pane.page.difference.text.toPlainText() == text[1:])
     last = pane.page.difference.table.model().index(699, 3)
     qtbot.waitUntil(lambda: last.data() == "1.00")
+
+
+def test_a_models_file_is_opened_for_its_tokenizer(pane: Pane, state: State, fake: FakeEngine, qtbot: QtBot) -> None:
+    state.tokenizers.open("/models/other/tokenizer.json")
+    state.tokenizers.open("/models/small.gguf")
+    assert state.tokenizers.paths == ["models/companion", "/models/other", "/models/small.gguf"]
+    assert [column.models.currentText() for column in pane.cutting.columns] == ["Companion 7M", "other", "small.gguf"]
+    run, command = fake.last(TokenizeWith)
+    assert command.path == "/models/small.gguf"
+    fake.play(run.id, [Failed(0, "It holds no tokenizer.", "Choose another.")])
+    qtbot.waitUntil(pane.notice.isVisible)
+    assert state.tokenizers.paths == ["models/companion", "/models/other"]
