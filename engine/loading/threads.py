@@ -89,8 +89,8 @@ class OnePosition:
     def update(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         return k, v
 
-    def direct(self) -> tuple[array.array[int], int]:
-        return self._direct
+    def direct(self, count: int) -> tuple[array.array[int], int] | None:
+        return self._direct if count == 1 else None
 
     def advance(self, T: int) -> None:
         """Nothing follows."""

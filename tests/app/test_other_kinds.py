@@ -6,7 +6,6 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from app.state import State
-from app.widgets.form import Row
 from app.window import Window
 from engine import Done, Generate, Loaded
 from fakes import FakeEngine, a_model
@@ -26,11 +25,6 @@ def load(state: State, fake: FakeEngine, qtbot: QtBot, kind: str, template: bool
     run = state.workspace.load("x")
     fake.play(run.id, [Loaded(0, a_model(kind=kind, chat_template=template)), Done(0)])
     qtbot.waitUntil(lambda: state.workspace.info is not None and state.workspace.info.kind == kind)
-
-
-def beam_row(window: Window) -> Row:
-    row: Row = window.docks["sampling"].build().form.rows["beams"]  # type: ignore[attr-defined]
-    return row
 
 
 @pytest.mark.parametrize("kind", ["encoder", "encoder-decoder"])
@@ -56,14 +50,13 @@ def test_an_encoder_decoder_with_a_template_takes_turns(
     assert not window.chat.header.complete_button.isEnabled()
 
 
-def test_beam_search_is_offered_for_encoder_decoders_only(
+def test_beam_search_is_offered_for_every_model_that_writes(
     window: Window, state: State, fake: FakeEngine, qtbot: QtBot
 ) -> None:
-    assert beam_row(window).isHidden()
-    load(state, fake, qtbot, "encoder-decoder")
-    assert not beam_row(window).isHidden()
-    load(state, fake, qtbot, "decoder")
-    assert beam_row(window).isHidden()
+    section = window.docks["sampling"].build().form.sections["Beam search"]  # type: ignore[attr-defined]
+    for kind, offered in (("encoder-decoder", True), ("encoder", False), ("decoder", True)):
+        load(state, fake, qtbot, kind)
+        assert section.isHidden() != offered
 
 
 def test_the_stop_key_stops_the_playground_too(
