@@ -326,7 +326,8 @@ class ModelJobs:
             (generated,) = (event for event in told if isinstance(event, Generated))
             records = tuple(record for event in told if isinstance(event, Tokens) for record in event.records)
             mean = sum(record.logprob for record in records) / max(1, len(records))
-            yield Answered(run.id, index, started, generated, records, mean)
+            if reason != "cancelled" or generated.ids:  # one stopped before its first token is no answer
+                yield Answered(run.id, index, started, generated, records, mean)
             if reason == "cancelled":
                 return reason
         return None

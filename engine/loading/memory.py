@@ -99,6 +99,27 @@ def _libc() -> Any:
     return ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
+class _Mallinfo2(ctypes.Structure):
+    """glibc's account of its heap (malloc.h)."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    ]  # fmt: skip
+
+
+def _kept() -> int:
+    """Bytes that were freed and that the C library kept: the next blocks come from there."""
+    try:
+        ask = _libc().mallinfo2
+    except AttributeError:
+        return 0
+    ask.restype = _Mallinfo2
+    return int(ask().fordblks)
+
+
 def _free() -> int | None:
     """What the system has free, its caches counted in."""
     try:
@@ -151,7 +172,7 @@ def _cached(folder: Path) -> int:
 
 
 def _address_room() -> int | None:
-    """What the limit on the process' address space leaves it."""
+    """What the limit on the process' address space leaves it, what was freed and kept for later counted in."""
     try:
         import resource
     except ImportError:
@@ -160,4 +181,4 @@ def _address_room() -> int | None:
     if limit == resource.RLIM_INFINITY:
         return None
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    return limit - pages * resource.getpagesize()
+    return limit - pages * resource.getpagesize() + _kept()

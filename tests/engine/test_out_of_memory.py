@@ -133,7 +133,7 @@ def test_a_prompt_that_is_too_long_is_said_to_be_and_a_shorter_one_is_read(tmp_p
     code = """
 load(sys.argv[1], "int8")
 write([1, 2, 3], 2)
-bound(200_000_000)
+bound(280_000_000)
 answer["long"] = told(write([1] * 6000, 3))
 answer["short"] = told(write([1] * 300, 3))
 """
@@ -151,8 +151,8 @@ def test_an_answer_whose_text_grows_too_long_is_kept_as_far_as_it_came(tmp_path:
 from engine import Generated, Tokens
 load(sys.argv[1], "int8")
 write([1] * 1000, 2)
-bound(90_000_000)
-events = write([1] * 1000, 200)
+bound(80_000_000)
+events = write([1] * 1000, 2000)
 answer["long"] = told(events)
 answer["tokens"] = sum(len(event.records) for event in events if isinstance(event, Tokens))
 generated = [event for event in events if isinstance(event, Generated)]
