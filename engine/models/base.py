@@ -100,10 +100,13 @@ class Tap(Protocol):
 
 
 class Fused(Protocol):
-    """Several blocks as one native call for a few tokens (engine/quantize/fused.py)."""
+    """All blocks as one native call for a few tokens (engine/quantize/fused.py)."""
 
-    def __call__(self, x: Tensor, positions: Any, rows: Any, position: int, first: int, last: int) -> Tensor:
-        """The states x [1, T, C] behind blocks first to last; rows: as the cache's `direct` gives them."""
+    def __call__(self, x: Tensor, positions: Any, rows: Any, position: int, shown: Mapping[int, Tensor]) -> Tensor:
+        """The states x [1, T, C] behind all blocks; rows: as the cache's `direct` gives them.
+
+        shown: by layer, where its attention goes: zeros of float32 [H, T, position + T].
+        """
         ...
 
 
@@ -230,17 +233,13 @@ class Decoder(LanguageModel):
         positions = self.positions(span, x)
         masks: dict[int | None, Mask] = {}
         rows = self._fused_rows(ids, cache, padding)
-        done = 0
-        for index, block in enumerate(self.blocks()):
-            if index < done:
-                continue
+        if rows is not None and self.fused is not None:
             if check is not None:
                 check()
-            if rows is not None and self.fused is not None:
-                done = _untapped(index, self.config.layers, tap)
-                if done > index:
-                    x = self.fused(x, positions, rows, start, index, done)
-                    continue
+            x = self._through_fused(self.fused, x, positions, rows, start, tap)
+        for index, block in enumerate(self.blocks() if rows is None else ()):
+            if check is not None:
+                check()
             window = self.window(index)
             seen = cache.seen(index) if cache is not None else 0
             if window not in masks:
@@ -254,6 +253,19 @@ class Decoder(LanguageModel):
         if cache is not None:
             cache.advance(T)
         return self.head(x[:, -1:] if last else x).float()
+
+    def _through_fused(
+        self, fused: Fused, x: Tensor, positions: object, rows: object, start: int, tap: Tap | None
+    ) -> Tensor:
+        """The states behind all blocks in one call, and to the tap the attention that it wants."""
+        layers, end = range(self.config.layers), start + x.shape[1]
+        named = {index: tap.layer(f"layers.{index}.self") for index in layers} if tap is not None else {}
+        wanted = {index: layer_tap for index, layer_tap in named.items() if layer_tap is not None}
+        shown = {index: torch.zeros(self.config.heads, x.shape[1], end) for index in wanted}
+        x = fused(x, positions, rows, start, shown)
+        for index, layer_tap in wanted.items():
+            layer_tap(shown[index][None])
+        return x
 
     def _fused_rows(self, ids: Tensor, cache: Cache | None, padding: Tensor | None) -> Any:
         """Where the fused blocks find this pass's keys and values; None where the blocks go one by one."""
@@ -450,13 +462,6 @@ def _check_length(length: int, config: DecoderConfig) -> None:
 def _widened(tap: LayerTap, before: int, weights: Tensor) -> None:
     """Show weights [B, H, T, S] with those of the positions before the window, which are 0."""
     tap(functional.pad(weights, (before, 0)))
-
-
-def _untapped(first: int, layers: int, tap: Tap | None) -> int:
-    """The first layer from `first` on that somebody looks at, or how many there are."""
-    if tap is None:
-        return layers
-    return next((index for index in range(first, layers) if tap.layer(f"layers.{index}.self") is not None), layers)
 
 
 def _forget(k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import array
 import ctypes
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ class FusedBlocks:
         for block in blocks:
             records.extend(self._record(block))
         self._layers = records
+        self._count = len(blocks)
         self._counters = array.array("q", [0] * (PHASES * len(blocks)))
         self._shared = torch.empty(0)
         self._own = torch.empty(0)
@@ -70,11 +71,11 @@ class FusedBlocks:
         positions: tuple[Tensor, Tensor],
         rows: tuple[array.array[int], int],
         position: int,
-        first: int,
-        last: int,
+        shown: Mapping[int, Tensor],
     ) -> Tensor:
-        """The states x, float32 [1, T, C] at position and those behind it, behind blocks first to last.
+        """The states x, float32 [1, T, C] at position and those behind it, behind all blocks.
 
+        shown: zeros of float32 [H, T, position + T] for each layer whose attention is wanted, which is written there.
         positions: cosines and signed sines of the positions. rows: for each layer the addresses of its keys and values,
         float32 [K, ..., D], which have room for T more positions, and how many numbers lie from head to head.
         """
@@ -89,9 +90,12 @@ class FusedBlocks:
         ctypes.memset(self._counters.buffer_info()[0], 0, len(self._zeros))
         splits = 1 if threads == 1 or d.kv_heads % threads == 0 else d.heads // d.kv_heads
         (cosines, sines), (addresses, stride) = positions, rows
+        watched = array.array("q", self._zeros[: 8 * self._count])
+        for layer, weights in shown.items():
+            watched[layer] = weights.data_ptr()
         numbers = (
-            self._layers.buffer_info()[0], addresses.buffer_info()[0], first, last, x.data_ptr(), many,
-            cosines.data_ptr(), sines.data_ptr(), position, stride, splits, self._shared.data_ptr(),
+            self._layers.buffer_info()[0], self._count, addresses.buffer_info()[0], watched.buffer_info()[0],
+            x.data_ptr(), many, cosines.data_ptr(), sines.data_ptr(), position, stride, splits, self._shared.data_ptr(),
             self._own.data_ptr(), own_bytes, self._counters.buffer_info()[0], self._parallel, self._team_size,
             self._give_way, threads, 0, 0, 0,
         )  # fmt: skip

@@ -69,6 +69,25 @@ def attention(module: ir.Module, width: int) -> None:
     f.loop(whole, S, 1, [], single)
     per_head(lambda place, own: _weigh(f, own, row, S, values, f.at(y, place, F32), width))
     f.b.ret_void()
+    _showing(module)
+
+
+def _showing(module: ir.Module) -> None:
+    """Write `show(scores, S, y)`: a head's softmax as `attend` left it in its scores, to y [S]."""
+    f = Emitter(module, "show", [POINTER, I64, POINTER], internal=True)
+    scores, S, y = f.arguments
+    row = f.b.add(f.b.and_(S, count(-LANES)), count(LANES))
+    [sums] = f.loop(
+        count(0), row, LANES, [number(0.0)], lambda place, found: [f.b.fadd(found[0], get(f, scores, place))]
+    )
+    share = f.b.fdiv(ir.Constant(F32, 1.0), total(f, sums))
+
+    def one(place: Value, _: object) -> list[Value]:
+        f.store(f.b.fmul(f.load(F32, scores, place, F32, 4), share), y, place, F32, 4)
+        return []
+
+    f.loop(count(0), S, 1, [], one)
+    f.b.ret_void()
 
 
 def _weigh(f: Emitter, scores: Value, row: Value, S: Value, values: Value, y: Value, width: int) -> None:

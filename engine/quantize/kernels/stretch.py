@@ -13,19 +13,20 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from engine.quantize.kernels.activations import BLOCK, quantiser
-from engine.quantize.kernels.arithmetic import add, each, get, number, put, rms_norm, rotate, silu_times
+from engine.quantize.kernels.arithmetic import LANES, add, each, get, number, put, rms_norm, rotate, silu_times
 from engine.quantize.kernels.attending import attention
 from engine.quantize.kernels.emit import F32, I8, I32, I64, POINTER, VOID, Emitter, Value, count
 from engine.quantize.kernels.entry import PARALLEL, PLAN, PRODUCT
 from engine.quantize.kernels.products import FIELDS
 
 CALL = (
-    "layers", "rows", "first", "last", "x", "many", "cosines", "sines", "position", "stride", "splits", "shared",
+    "layers", "count", "rows", "shown", "x", "many", "cosines", "sines", "position", "stride", "splits", "shared",
     "own", "own_bytes", "counters", "parallel", "team_size", "give_way", "threads", "workers", "arrived", "round",
 )  # fmt: skip
-"""A call: 64-bit integers in this order. many: tokens, the first of them at `position`. rows: for each layer the
-addresses of its keys and values, whose heads lie `stride` floats apart. splits: parts that the query heads of a group
-are shared out in. own: scratch of own_bytes for each thread; shared: for all. team_size, give_way: addresses of
+"""A call: 64-bit integers in this order. count: of layers. many: tokens, the first of them at `position`.
+rows: for each layer the addresses of its keys and values, whose heads lie `stride` floats apart. shown: for each layer
+where its attention goes, float32 [H, many, position + many], or 0. splits: parts that the query heads of a group are
+shared out in. own: scratch of own_bytes for each thread; shared: for all. team_size, give_way: addresses of
 omp_get_num_threads and sched_yield. The last three are the call's own."""
 
 LAYER = (
@@ -202,6 +203,8 @@ class Stretch:
         turned = f.room(F32, D)
         first = f.b.add(f.b.mul(head, count(group)), begin)
         scores = f.at(room, d.heads * D, F32)
+        shown = f.load(I64, self._read(f, call, "shown", POINTER), index, I64, 8)
+        width = f.b.add(self._read(f, call, "position"), many_tokens)
 
         def token(row: Value) -> None:
             position = f.b.add(self._read(f, call, "position"), row)
@@ -227,6 +230,15 @@ class Stretch:
             results = f.at(y, f.b.mul(f.b.add(f.b.mul(row, count(d.heads)), first), count(D)), F32)
             seen = f.b.add(position, count(1))
             f.b.call(self.module.globals["attend"], [room, many, keys, values, seen, scores, results])
+
+            def show(at: Value) -> None:
+                own = f.at(scores, f.b.mul(at, f.b.add(f.b.and_(seen, count(-LANES)), count(LANES))), F32)
+                target = f.b.mul(f.b.add(f.b.mul(f.b.add(first, at), many_tokens), row), width)
+                target = f.at(f.b.inttoptr(shown, POINTER), target, F32)
+                f.b.call(self.module.globals["show"], [own, seen, target])
+
+            with f.b.if_then(f.b.icmp_signed("!=", shown, count(0))):
+                _rows(f, many, show)
 
         _rows(f, many_tokens, token)
         f.b.ret_void()
@@ -324,7 +336,7 @@ class Stretch:
             _rows(f, many, lambda row: add(f, row_of(x, row, d.width), row_of(down, row, d.width), d.width))
             return []
 
-        f.loop(self._read(f, call, "first"), self._read(f, call, "last"), 1, [], layer)
+        f.loop(count(0), self._read(f, call, "count"), 1, [], layer)
         with f.b.if_then(f.b.icmp_signed("==", worker, count(0))):
             copied(x, begin)
         f.b.ret_void()

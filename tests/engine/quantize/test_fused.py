@@ -15,6 +15,7 @@ from engine.bench.shapes import Shape
 from engine.decoding.cache import KVCache
 from engine.inside.capture import Tap
 from engine.loading.fusing import fuse
+from engine.messages import AttentionRows, AttentionThumbnails, Event
 from engine.models import family
 from engine.models.base import Decoder, Reader
 from engine.params import CaptureParams
@@ -124,30 +125,38 @@ def test_rows_that_native_code_wrote_serve_later_passes() -> None:
     assert error(again, expected[:, 255:]) < 0.02
 
 
-def test_a_layer_that_is_looked_at_is_shown_and_the_others_stay_fused() -> None:
-    model = from_shape(SHAPES[0], "int4", 1).model
-    ids = torch.randint(0, 320, (1, 12), generator=torch.Generator().manual_seed(6))
-    calls: list[tuple[int, int]] = []
-    fused = model.fused
-    assert fused is not None
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_attention_is_shown_as_blocks_one_by_one_show_it_and_changes_nothing(
+    shape: Shape, threads: int, count: int
+) -> None:
+    model = from_shape(shape, "int4", threads).model
+    torch.set_num_threads(threads)
+    ids = torch.randint(0, shape.vocabulary, (1, 40 + count), generator=torch.Generator().manual_seed(6))
 
-    def watched(x: Tensor, positions: object, rows: object, position: int, first: int, last: int) -> Tensor:
-        calls.append((first, last))
-        return fused(x, positions, rows, position, first, last)
+    def read(params: CaptureParams) -> tuple[Tensor, list[Event]]:
+        tap, cache = Tap(params, shape.layers), KVCache.for_model(model)
+        with torch.inference_mode():
+            model(ids[:, :40], cache)
+            tap.begin(40)
+            answer = model(ids[:, 40:], cache, tap)
+        return answer, tap.events(0, last=True)
 
-    model.fused = watched
-    tap = Tap(CaptureParams(attention="layer", layer=1, thumbnails=0), 3)
-    cache = KVCache.for_model(model)
-    with torch.inference_mode():
-        model(ids[:, :11], cache)
-        calls.clear()
-        tap.begin(11)
-        answer = model(ids[:, 11:], cache, tap)
-        [shown] = tap.events(0, last=True)
-        expected = model(ids)[:, 11:]
-    assert calls == [(0, 1), (2, 3)]
-    assert shown.weights.shape == (1, 8, 1, 12)
-    assert error(answer, expected) < 0.02
+    unseen, nothing = read(CaptureParams(attention="none", thumbnails=0))
+    every = CaptureParams(attention="all", thumbnails=8)
+    answer, [shown, pooled] = read(every)
+    one, [layer] = read(CaptureParams(attention="layer", layer=1, thumbnails=0))
+    model.fused = None
+    _, [expected, _] = read(every)
+    assert nothing == [] and torch.equal(answer, unseen) and torch.equal(one, unseen)
+    assert isinstance(shown, AttentionRows) and isinstance(expected, AttentionRows) and isinstance(layer, AttentionRows)
+    assert isinstance(pooled, AttentionThumbnails) and len(pooled.layers) == shape.layers
+    assert shown.weights.shape == (shape.layers, shape.heads, count, 40 + count)
+    weights, reference = torch.from_numpy(shown.weights).float(), torch.from_numpy(expected.weights).float()
+    assert torch.allclose(weights.sum(-1), torch.ones(1), atol=2e-3)
+    assert torch.equal(weights == 0, reference == 0) and (weights - reference).abs().max() < 0.01
+    assert (layer.weights == shown.weights[1:2]).all()
 
 
 @pytest.mark.parametrize("model_type", ["qwen2", "qwen3"])
