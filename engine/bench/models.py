@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from engine.bench.shapes import Shape
 from engine.errors import EngineError, InvalidValue
-from engine.loading import load, threads
+from engine.loading import load, memory, threads
 from engine.loading.fusing import fuse
 from engine.models import family
 from engine.models.base import Decoder, Reader
@@ -67,10 +67,11 @@ def from_shape(shape: Shape, precision: str, count: int, group: int = 32) -> Sub
     with torch.device("meta"):
         model: Decoder = module.Model(module.Config.read(Reader(shape.config(), shape.name)))
     generator = torch.Generator().manual_seed(0)
-    if precision in BITS:
-        _fill_packed(model, BITS[precision], group, generator)
-    else:
-        _fill_plain(model, DTYPES[precision], generator)
+    with memory.returning():
+        if precision in BITS:
+            _fill_packed(model, BITS[precision], group, generator)
+        else:
+            _fill_plain(model, DTYPES[precision], generator)
     model.eval()
     fuse(model)
     if count:

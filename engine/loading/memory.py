@@ -45,6 +45,19 @@ def available(device: str = "cpu") -> int | None:
     return max(0, min(known)) if known else None
 
 
+def held(device: str = "cpu") -> int | None:
+    """Bytes that this process has written and holds, files' contents not counted; None where the system is silent."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.memory_allocated())
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:")), None)
+
+
 def give_back() -> None:
     """Return to the system what was freed but is kept for later by the C library."""
     with contextlib.suppress(AttributeError):

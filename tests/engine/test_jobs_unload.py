@@ -55,7 +55,7 @@ def cycle(path: str, precision: str, times: int) -> tuple[list[int], int]:
 
 
 @pytest.mark.skipif(not STATUS.exists(), reason="the system does not say what a process holds")
-@pytest.mark.parametrize("precision", ["fp32", "int4"])
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
 def test_after_twenty_models_the_process_holds_what_it_held_after_the_first(
     assets: Path, tmp_path: Path, precision: str
 ) -> None:
