@@ -76,11 +76,10 @@ def bench(options: Options) -> dict[str, Any]:
     }
     with ExitStack() as stack:
         peer = stack.enter_context(_peer(options, shape, subject.threads)) if options.against else None
-        result |= _compared(options, Ours(subject), peer)
+        result |= _compared(options, subject, peer)
         if options.busy:
             with _spinning():
-                result["busy"] = _compared(options, Ours(subject), peer)
-    result |= _limit(subject, options.prompt_tokens, result["decode_tokens_per_s"])
+                result["busy"] = _compared(options, subject, peer)
     result |= _details(options, Ours(subject), result["prefill_tokens_per_s"])
     if options.cold:
         result["cold"] = cold.measure(options.model, shape, options.precision, subject.threads)
@@ -112,12 +111,15 @@ def _peer(options: Options, shape: Shape | None, threads: int) -> Iterator[Peer]
             yield peer
 
 
-def _compared(options: Options, ours: Ours, peer: Peer | None) -> dict[str, Any]:
-    """Reading and writing, round by round, of each in turn."""
+def _compared(options: Options, subject: Subject, peer: Peer | None) -> dict[str, Any]:
+    """Reading and writing, round by round, of each in turn, and what memory gives in between."""
+    ours = Ours(subject)
     sides: list[Ours | Peer] = [ours] if peer is None else [ours, peer]
     reading: dict[str, list[float]] = {side.name: [] for side in sides}
     writing: dict[str, list[float]] = {side.name: [] for side in sides}
+    rates = []
     for round in range(options.rounds + 1):
+        rates.append(bandwidth())
         for side in sides:
             times = side.read(options.prompt_tokens), side.decode(options.tokens)
             if round:  # the first warms up
@@ -130,6 +132,8 @@ def _compared(options: Options, ours: Ours, peer: Peer | None) -> dict[str, Any]
         "prefill_tokens_per_s": prefill[ours.name],
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     }
+    limit = statistics.median(rates) / _read_for_a_token(subject, options.prompt_tokens)
+    result |= {"memory_limit_tokens_per_s": limit, "share_of_limit": decode[ours.name] / limit}
     if peer is not None:
         result["peer"] = {
             "name": f"{peer.name} (llama-cpp-python {peer.version})",
@@ -141,14 +145,11 @@ def _compared(options: Options, ours: Ours, peer: Peer | None) -> dict[str, Any]
     return result
 
 
-def _limit(subject: Subject, context: int, rate: float) -> dict[str, Any]:
-    """How fast memory alone would let it write: each token reads the weights, but of an embedding that is no head only
-    a row, and keys and values."""
-    model = subject.model
-    config = model.config
+def _read_for_a_token(subject: Subject, context: int) -> int:
+    """Bytes that no program gets round: the weights, of an embedding that is no head only a row, keys and values."""
+    config = subject.model.config
     cached = 8 * context * config.layers * config.kv_heads * config.head_dim  # float32
-    limit = bandwidth() / (subject.weight_bytes - table_bytes(model) + cached)
-    return {"memory_limit_tokens_per_s": limit, "share_of_limit": rate / limit}
+    return subject.weight_bytes - table_bytes(subject.model) + cached
 
 
 def _details(options: Options, ours: Ours, prefill: float) -> dict[str, Any]:
