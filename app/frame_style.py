@@ -86,6 +86,7 @@ QToolButton[kind="quiet"]:focus, #notice QPushButton:focus, #notice QToolButton:
 QPushButton#primary:focus {{ border-color: {text}; }}
 """
 
+
 def sheet() -> str:
     """The rules in the colours of the theme in use."""
     now = theme.current()

@@ -347,4 +347,3 @@ class Window(QMainWindow):
         if self.chats.isVisible():
             self._settings.set("sidebar_width", self.chats.width())
         super().closeEvent(event)
-

@@ -418,9 +418,7 @@ class ModelJobs:
         if isinstance(bench.loaded.model, Encoder):
             read = bench.tokenizer.encode(prompt.text or "") if prompt.ids is None else list(prompt.ids)
             mask = mask_of(bench.loaded.model, bench.tokenizer)
-            yield from score_masked(
-                run.id, bench.loaded.model, bench.tokenizer, read, mask, check, command.candidates
-            )
+            yield from score_masked(run.id, bench.loaded.model, bench.tokenizer, read, mask, check, command.candidates)
             return None
         ids, model = self._opened(bench, prompt)
         scoring = score_target if isinstance(model, Target) else score

@@ -70,9 +70,7 @@ class Words:
     name: str = ""
 
 
-def words(
-    default: tuple[Any, ...] | str, *, label: str, help: str, weighed: bool = False, file: bool = False
-) -> Any:
+def words(default: tuple[Any, ...] | str, *, label: str, help: str, weighed: bool = False, file: bool = False) -> Any:
     """Declare a dataclass field of texts together with its Words."""
     return field(default=default, metadata={"words": Words(label, help, not isinstance(default, str), weighed, file)})
 

@@ -185,9 +185,7 @@ def started(start: ModuleType, monkeypatch: pytest.MonkeyPatch, arguments: list[
     return command[4:]
 
 
-def test_arguments_go_through_unchanged(
-    start: ModuleType, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_arguments_go_through_unchanged(start: ModuleType, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stamped(start)
     given = ["generate", "a model", "--prompt", "two words", "--json"]
     assert started(start, monkeypatch, given) == given

@@ -290,9 +290,7 @@ class Conversation(QObject):
         if chat == self.chat.id:
             signal.emit(*values)
 
-    def _on_ended(
-        self, chat: str, failure: Failed | None, before: StoredMessage | None, sent: str, leaf: str
-    ) -> None:
+    def _on_ended(self, chat: str, failure: Failed | None, before: StoredMessage | None, sent: str, leaf: str) -> None:
         answer = self._answers.pop(chat)
         message = answer.message
         if answer.wrote:

@@ -294,5 +294,3 @@ class MarkdownDocument:
                     formats.append(char)
                 case "strong_close" | "em_close" | "s_close" | "link_close":
                     formats.pop()
-
-

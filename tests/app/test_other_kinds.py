@@ -59,9 +59,7 @@ def test_beam_search_is_offered_for_every_model_that_writes(
         assert section.isHidden() != offered
 
 
-def test_the_stop_key_stops_the_playground_too(
-    window: Window, state: State, fake: FakeEngine, qtbot: QtBot
-) -> None:
+def test_the_stop_key_stops_the_playground_too(window: Window, state: State, fake: FakeEngine, qtbot: QtBot) -> None:
     load(state, fake, qtbot, "encoder-decoder")
     state.playground.write("A house.")
     window.actions_by_name["stop"].trigger()

@@ -36,9 +36,7 @@ def test_text_keeps_its_contrast_on_every_ground(each: Theme) -> None:
 
 
 @pytest.mark.parametrize("each", [LIGHT, DARK], ids=lambda t: t.name)
-def test_applying_a_theme_reaches_palette_style_and_listeners(
-    qapp: QApplication, qtbot: QtBot, each: Theme
-) -> None:
+def test_applying_a_theme_reaches_palette_style_and_listeners(qapp: QApplication, qtbot: QtBot, each: Theme) -> None:
     with qtbot.waitSignal(theme.theme_changed) as told:
         theme.apply(qapp, each)
     assert told.args == [each] and theme.current() is each

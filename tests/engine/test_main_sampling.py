@@ -84,9 +84,7 @@ def test_texts_are_banned_and_biased_from_the_line(capsys: pytest.CaptureFixture
         main((*begin, "--logit-bias", "x"))
 
 
-def test_guidance_of_1_changes_nothing_and_below_0_turns_round(
-    capsys: pytest.CaptureFixture[str], model: str
-) -> None:
+def test_guidance_of_1_changes_nothing_and_below_0_turns_round(capsys: pytest.CaptureFixture[str], model: str) -> None:
     begin = (
         "generate",
         model,

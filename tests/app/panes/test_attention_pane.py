@@ -62,9 +62,7 @@ def test_an_empty_pane_says_what_will_appear(pane: Pane) -> None:
     assert pane._pages.currentIndex() == 0
 
 
-def test_attention_is_captured_while_the_pane_is_seen_and_no_longer(
-    pane: Pane, state: State, fake: FakeEngine
-) -> None:
+def test_attention_is_captured_while_the_pane_is_seen_and_no_longer(pane: Pane, state: State, fake: FakeEngine) -> None:
     state.captures.begin("m", RUN)
     pane.hide()
     hidden = fake.last(Retune)[1].capture
