@@ -1,4 +1,4 @@
-"""Command-line flags from the tables of params.py: one flag a knob, with its range and help."""
+"""Command-line flags from the tables of engine/params: one flag a knob, with its range and help."""
 
 from __future__ import annotations
 

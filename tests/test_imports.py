@@ -148,7 +148,7 @@ def test_every_import_of_the_project_holds_the_table() -> None:
 
 def test_the_walk_sees_the_project() -> None:
     found = set(imports(project()))
-    assert any(each.importer == "engine.params" and each.target == "engine.errors" for each in found)
+    assert any(each.importer == "engine.params.knobs" and each.target == "engine.errors" for each in found)
     assert any(each.importer == "engine" and each.name == "Engine" for each in found)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# As the program itself does (engine/jobs.py); torch reads it once, when it is imported.
+# As the program itself does (engine/jobs); torch reads it once, when it is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from engine.bench import cold
