@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import ctypes
 import functools
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch import Tensor
 from engine.quantize.kernels.native import Library
 from engine.quantize.kernels.plan import Matrix, Plan, parallel
 from engine.quantize.kernels.stretch import CALL, LAYER, PHASES, Dimensions, Stretch
+from engine.quantize.kernels.team import team
 
 __all__ = ["Dimensions", "FusedBlocks", "Weights"]
 
@@ -80,7 +82,7 @@ class FusedBlocks:
         float32 [K, ..., D], which have room for T more positions, and how many numbers lie from head to head.
         """
         d, many = self._d, x.shape[1]
-        threads = torch.get_num_threads() if self._parallel else 1
+        threads = (team.gather(self) if many == 1 else team.size) if self._parallel else 1
         own_bytes = (4 * d.own_floats(many, position + many) + LINE - 1) // LINE * LINE
         if self._own.nbytes < threads * own_bytes:
             self._own = torch.empty(threads * own_bytes // 2)  # twice as much as is needed now
@@ -100,7 +102,10 @@ class FusedBlocks:
             self._give_way, threads, 0, 0, 0,
         )  # fmt: skip
         call = array.array("q", numbers)
+        begun = time.perf_counter()
         self._run(call.buffer_info()[0])
+        if self._parallel and many == 1:
+            team.took(time.perf_counter() - begun)
         return x
 
     def _record(self, block: Weights) -> list[int]:

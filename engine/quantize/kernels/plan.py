@@ -18,7 +18,8 @@ from torch import Tensor
 
 from engine.quantize.kernels.entry import scratch_bytes
 from engine.quantize.kernels.native import Library
-from engine.quantize.kernels.products import Kind
+from engine.quantize.kernels.products import MANY, Kind
+from engine.quantize.kernels.team import team
 
 SHARE = 1 << 16
 """Bytes of codes that a thread takes at once, about: enough for a stream, few enough to end together."""
@@ -82,7 +83,8 @@ class Plan:
         """x: float32 [..., width], contiguous; one float32 [..., rows] for each matrix."""
         *shape, width = x.shape
         M = x.numel() // width
-        threads = min(torch.get_num_threads(), self._shares) if self._parallel else 1
+        threads = team.size if M < MANY else torch.get_num_threads()
+        threads = min(threads, self._shares) if self._parallel else 1
         y = torch.empty((*shape, self._total), dtype=torch.float32, device="cpu")
         scratch = _room(scratch_bytes(M, self._blocks, threads))
         self._run(self._address, x.data_ptr(), y.data_ptr(), scratch.data_ptr(), M, threads, self._parallel)
