@@ -27,7 +27,7 @@ ENGINE_ROWS: tuple[frozenset[str], ...] = (
     frozenset({"jobs"}),
     frozenset({"engine"}),
     frozenset({"__init__"}),
-    frozenset({"__main__", "flags", "bench"}),
+    frozenset({"__main__", "cli", "bench"}),
 )
 APP_ABOVE: dict[str, frozenset[str]] = {  # the rooms that a room of app must not import
     "state": frozenset({"widgets", "panes", "wizard", "window"}),
