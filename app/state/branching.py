@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine import Drawing, Prompt, StoredMessage, TokenRecord
+from engine import Drawing, Prompt, TokenRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class Branch:
 
 
 def branch(
-    message: StoredMessage,
+    written: str,
+    prompt_length: int,
     records: Sequence[TokenRecord],
     drawings: Sequence[Drawing],
     index: int,
@@ -34,16 +35,15 @@ def branch(
 ) -> Branch | None:
     """The same answer up to a token, then these ids, or this text; None where the tokens are not those of the text.
 
-    prompt: what stands before the message. own: whether the model that wrote it goes on; to another its ids mean
-    nothing, so the text counts.
+    written: the answer; its first prompt_length characters are those of the text that it continues. prompt: what
+    stands before it. own: whether the model that wrote it goes on; to another its ids mean nothing, so the text counts.
     """
     rest = "".join(record.text for record in records[index:])
-    if not message.text.endswith(rest):
+    if not written.endswith(rest):
         return None
-    begun = message.text[: len(message.text) - len(rest)]
+    begun = written[: len(written) - len(rest)]
     if not own:
-        written = begun[message.stats.get("prompt_length", 0) :]
-        return Branch(begun, dataclasses.replace(prompt, answer_text=written, forced_text=text), (), ())
+        return Branch(begun, dataclasses.replace(prompt, answer_text=begun[prompt_length:], forced_text=text), (), ())
     kept = tuple(records[:index])
     if drawings and prompt.source is None:  # the very context that it was written in
         prompt = Prompt(ids=drawings[0].ids[: drawings[0].prompt])

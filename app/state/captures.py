@@ -107,8 +107,12 @@ class Captures(QObject):
         return message in self._live.values()
 
     def adopt(self, message: str, records: Sequence[TokenRecord], drawings: Sequence[Drawing]) -> None:
-        """A message that begins with tokens of another."""
+        """Records of a message that came another way: those that a branch begins with, or all of a whole answer's."""
         self._records[message], self._drawings[message] = list(records), list(drawings)
+        self.records_changed.emit(message, 0)
+        if self.following:
+            self._focus_newest(message)
+        self._forget_old()
 
     def want(self, message: str) -> None:
         """Read a stored message's records, unless they are here."""

@@ -96,7 +96,7 @@ def test_a_streaming_answer_is_stored_each_second_with_only_its_new_records(
 def test_records_of_a_save_that_failed_go_with_the_next_one(
     talk: State, fake: FakeEngine, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.state.answer.SAVE_EVERY", 20)
+    monkeypatch.setattr("app.state.storing.SAVE_EVERY", 20)
     said: list[str] = []
     talk.workspace.failed.connect(lambda message, hint, details: said.append(message))
     talk.conversation.send("Hi")
@@ -109,14 +109,14 @@ def test_records_of_a_save_that_failed_go_with_the_next_one(
     qtbot.waitUntil(lambda: len(fake.given(SaveMessage)) > saves + 2)
     assert said == ["The disk is full."]
     fake.broken = None
-    qtbot.waitUntil(lambda: fake.messages[key].text == "one")
-    assert [record.text for record in fake.records[key]] == ["one"]
+    qtbot.waitUntil(lambda: [record.text for record in fake.records[key]] == ["one"])
+    assert fake.messages[key].text == "one"
 
 
 def test_an_answer_that_could_not_be_stored_at_its_end_is_stored_when_the_disk_has_room(
     talk: State, fake: FakeEngine, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.state.answer.SAVE_EVERY", 20)
+    monkeypatch.setattr("app.state.storing.SAVE_EVERY", 20)
     talk.conversation.send("Hi")
     fake.broken = Failed(0, "The disk is full.")
     key = answer(talk, fake, qtbot, "one", " two")

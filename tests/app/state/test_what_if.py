@@ -88,7 +88,7 @@ def test_a_forced_token_counts_as_no_difference(real: State, qtbot: QtBot) -> No
 def test_what_is_stored_is_there_tomorrow(real: State, themed: QApplication, home: Path, qtbot: QtBot) -> None:
     key = answer(real)
     chat = real.conversation.chat.id
-    qtbot.waitUntil(lambda: not real.conversation._late)
+    qtbot.waitUntil(lambda: real.conversation.stored)
     bridge = Bridge(Engine)
     later = make_state(bridge, Settings(home))
     bridge.start()
