@@ -27,6 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "model_sampling": {},  # model folder -> {"preset", "sampling"}, as it was last used
     "last_model": "",
     "load": {"precision": "fast"},  # LoadParams as a dictionary; unlike a tool, a window should answer soon
+    "drafts": {},  # model folder -> the folder of the model that drafts for it
     "last_chat": "",
     "follow_newest": True,  # panes follow the token being written
     "candidates_shown": 20,

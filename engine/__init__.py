@@ -32,6 +32,7 @@ from engine.messages import (
     DeleteChat,
     DeleteMessages,
     Done,
+    Drafters,
     DraftLoaded,
     Drawing,
     Embed,
@@ -41,6 +42,7 @@ from engine.messages import (
     Fill,
     Filled,
     Filler,
+    FindDrafters,
     Forecast,
     ForecastMemory,
     Forecasts,
@@ -101,6 +103,7 @@ from engine.params import (
     Param,
     Params,
     SamplingParams,
+    Words,
     param,
 )
 
@@ -145,7 +148,9 @@ __all__ = [
     "DeleteMessages",
     "Derived",
     "Done",
+    "Drafters",
     "DraftLoaded",
+    "FindDrafters",
     "Drawing",
     "Engine",
     "EngineError",
@@ -204,6 +209,7 @@ __all__ = [
     "Unloaded",
     "UnsupportedModel",
     "WhatIf",
+    "Words",
     "data_folder",
     "param",
 ]

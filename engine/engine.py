@@ -19,6 +19,7 @@ from engine.messages import (
     Done,
     Event,
     Failed,
+    FindDrafters,
     ForecastMemory,
     Inspect,
     Run,
@@ -83,7 +84,7 @@ class Engine:
     def _lane(self, command: Command) -> Lane:
         if isinstance(command, StoreCommand):
             return self._store
-        files = Scan | Inspect | CountKept | ForecastMemory | TokenizeWith
+        files = Scan | Inspect | FindDrafters | CountKept | ForecastMemory | TokenizeWith
         return self._files if isinstance(command, files) else self._model
 
     def _store_jobs(self) -> Jobs:

@@ -15,13 +15,15 @@ from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QPushButton, QSc
 
 from app import theme
 from app.state import State
+from app.widgets.draft_chooser import DraftChooser
 from app.widgets.dropped import files_of
 from app.widgets.form import Form
+from app.widgets.kept_line import KeptLine
 from app.widgets.loading_strip import LoadingStrip
-from app.widgets.model_card import Card, words
+from app.widgets.model_card import Card, memory_words, words
 from app.widgets.named import named, quiet_button, toggle_button
 from app.widgets.notice import Notice
-from engine import LoadParams, ModelCard, ModelInfo, Progress
+from engine import LoadParams, ModelCard, ModelInfo, Progress, Stats
 
 NAME, TITLE, ICON = "models", "Models", "layers"
 CHOOSE = "Choose a model's folder, or a folder of models"
@@ -39,20 +41,27 @@ HELP = (
 
 
 class Pane(QWidget):
-    """A view of state.models and of what state.workspace loads."""
+    """A view of state.models, of what state.workspace loads, and of what drafts for it."""
 
     def __init__(self, state: State) -> None:
         super().__init__()
         self.setObjectName("pane")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAcceptDrops(True)
-        self._models, self._workspace = state.models, state.workspace
+        self._models, self._workspace, self._drafting = state.models, state.workspace, state.drafting
         self._shown: object = None
         self.cards: list[Card] = []
         self.removers: dict[str, QPushButton] = {}
         self.notice = Notice()
         self.loading = LoadingStrip()
         self.loading.cancelled.connect(self._workspace.cancel_load)
+        self.drafts = DraftChooser()
+        self.drafts.setParent(self)
+        self.drafts.hide()
+        self.drafts.chosen.connect(self._drafting.load)
+        self.drafts.cancelled.connect(self._drafting.cancel)
+        self.kept = KeptLine()
+        self.kept.cleared.connect(self._models.clear_kept)
         self._list = QVBoxLayout()
         self._list.setSpacing(8)
         self._list.addWidget(words(LOOKING, "caption"))
@@ -61,10 +70,14 @@ class Pane(QWidget):
         column.setSpacing(0)
         column.addLayout(self._make_head())
         column.addWidget(self._make_scroll(), 1)
-        self._models.cards_changed.connect(self._show_cards)
+        self._models.cards_changed.connect(self._on_cards)
         self._models.forecasts_changed.connect(self._show_forecasts)
         self._models.failed.connect(lambda message, hint: self.notice.fail(message, hint, ""))
-        self._workspace.model_changed.connect(self._show_cards)
+        self._models.kept_changed.connect(self._show_kept)
+        self._drafting.changed.connect(self._show_drafting)
+        self._drafting.failed.connect(lambda message, hint, _: self.notice.fail(message, hint, ""))
+        state.conversation.stats_changed.connect(self._show_drafts)
+        self._workspace.model_changed.connect(self._on_model)
         self._workspace.loading_changed.connect(self._show_loading)
         # The details are told in the chat, which has the room for them.
         self._workspace.load_failed.connect(self._on_load_failed)
@@ -106,6 +119,7 @@ class Pane(QWidget):
         inner.setSpacing(12)
         inner.addWidget(self._make_params())
         inner.addLayout(self._list)
+        inner.addWidget(self.kept)
         inner.addWidget(words(HELP, "caption"))
         inner.addStretch(1)
         scroll = QScrollArea()
@@ -153,6 +167,8 @@ class Pane(QWidget):
         self._show_states()
 
     def _make_list(self, models: tuple[ModelCard, ...], folders: list[str], strange: ModelInfo | None) -> None:
+        self.drafts.setParent(self)  # its card goes
+        self.drafts.hide()
         self.cards.clear()
         self.removers.clear()
         while (item := self._list.takeAt(0)) is not None:
@@ -200,12 +216,47 @@ class Pane(QWidget):
         for card in self.cards:
             loading = workspace.loading is not None and _same(card.card.path, workspace.loading_path)
             current = info is not None and _same(card.card.path, info.path)
-            card.show_state(current, loading, info.runs if info is not None and current else "")
+            told = (info.runs, memory_words(info)) if info is not None and current else ()
+            card.show_state(current, loading, " ".join(filter(None, told)))
+        holder = next((card for card in self.cards if card.current), None)
+        if holder is not None and self._drafting.possible:
+            holder.adopt(self.drafts)
+        else:
+            self.drafts.hide()
         self.again.setVisible(info is not None)
 
     def _show_forecasts(self) -> None:
         for card in self.cards:
             card.show_forecast(self._models.forecasts.get(card.card.path))
+
+    def _show_drafting(self) -> None:
+        drafting = self._drafting
+        self.drafts.show_models(drafting.offers, drafting.chosen)
+        self.drafts.show_progress(drafting.loading)
+        if not drafting.path:
+            self.drafts.show_drafts(None)
+
+    def _show_drafts(self, stats: Stats) -> None:
+        self.drafts.show_drafts(stats if self._drafting.path else None)
+
+    def _show_kept(self) -> None:
+        self.kept.show_kept(self._models.kept, self._models.clearing)
+
+    def _on_cards(self) -> None:
+        self._show_cards()
+        if self.isVisible() and not self._models.scanning:
+            self._drafting.ask()
+
+    def _on_model(self, _: ModelInfo | None) -> None:
+        """Another model is in use: what goes with it, and what was kept of it."""
+        self._show_cards()
+        if self.isVisible():
+            self._ask()
+
+    def _ask(self) -> None:
+        """What can change while the pane is out of sight: memory is taken and freed, models are quantised."""
+        self._drafting.ask()
+        self._models.ask_kept()
 
     def _on_load_failed(self, message: str, hint: str, _: str) -> None:
         """Say what went wrong, and offer the precision that fits where it was for want of memory."""
@@ -277,7 +328,8 @@ class Pane(QWidget):
         if not self._models.cards and not self._models.scanning:
             self._models.refresh()
         else:
-            self._models.ask_forecasts()  # other programs take and free memory too
+            self._models.ask_forecasts()
+        self._ask()
 
 
 def _same(one: str, other: str) -> bool:

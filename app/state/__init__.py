@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from app.state.captures import Captures
     from app.state.comparison import Comparison
     from app.state.conversation import Conversation
+    from app.state.drafting import Drafting
     from app.state.inside import Inside
     from app.state.library import Library
     from app.state.models import Models
@@ -41,6 +42,7 @@ class State:
     second: Second
     scoring: Scoring
     tokenizers: Tokenizers
+    drafting: Drafting
 
 
 def make_state(bridge: Bridge, settings: Settings) -> State:
@@ -48,6 +50,7 @@ def make_state(bridge: Bridge, settings: Settings) -> State:
     from app.state.captures import Captures
     from app.state.comparison import Comparison
     from app.state.conversation import Conversation
+    from app.state.drafting import Drafting
     from app.state.inside import Inside
     from app.state.library import Library
     from app.state.models import Models
@@ -72,6 +75,7 @@ def make_state(bridge: Bridge, settings: Settings) -> State:
     comparison = Comparison(workspace, conversation, library, presets, captures, second)
     scoring = Scoring(workspace, captures, second)
     tokenizers = Tokenizers(workspace, models)
+    drafting = Drafting(workspace, models, settings)
     return State(
         workspace,
         conversation,
@@ -87,4 +91,5 @@ def make_state(bridge: Bridge, settings: Settings) -> State:
         second,
         scoring,
         tokenizers,
+        drafting,
     )

@@ -14,6 +14,7 @@ from app.settings import DEFAULTS, Settings
 from app.state.workspace import Workspace
 from engine import (
     Cards,
+    CountKept,
     Done,
     Event,
     Failed,
@@ -22,6 +23,7 @@ from engine import (
     Forecasts,
     Inspect,
     InvalidValue,
+    Kept,
     LoadParams,
     ModelCard,
     Run,
@@ -34,11 +36,13 @@ BUNDLED = Path(__file__).resolve().parents[2] / "assets" / "models"
 class Models(QObject):
     """cards_changed: the list or the scanning. failed: message and hint of a scan that went wrong.
 
-    forecasts: by path, what the models would take in memory, loaded as they now would be.
+    forecasts: by path, what the models would take in memory, loaded as they now would be. kept: what is kept on the
+    disk of quantised models, None until it is counted; kept_changed: it, or whether it is being cleared.
     """
 
     cards_changed = Signal()
     forecasts_changed = Signal()
+    kept_changed = Signal()
     failed = Signal(str, str)
 
     def __init__(self, workspace: Workspace, settings: Settings) -> None:
@@ -48,7 +52,10 @@ class Models(QObject):
         self._scan: Run | None = None
         self.cards: tuple[ModelCard, ...] = ()
         self.forecasts: dict[str, Forecast] = {}
+        self.kept: Kept | None = None
+        self.clearing = False
         self._asked = 0  # the run of the latest question for forecasts
+        self._draft_bytes = 0  # of what drafts for the loaded model, and goes with it
         workspace.model_changed.connect(self.ask_forecasts)
 
     @property
@@ -87,8 +94,26 @@ class Models(QObject):
         """Ask what the models found would take in memory now."""
         if self.cards:
             info = self._workspace.info
-            question = ForecastMemory(self.cards, self.load_params, info.bytes_in_memory if info else 0)
+            in_use = info.bytes_in_memory + self._draft_bytes if info else 0
+            question = ForecastMemory(self.cards, self.load_params, in_use)
             self._asked = self._workspace.submit(question, self._on_forecasts).id
+
+    def set_draft_bytes(self, nbytes: int) -> None:
+        """What the model that drafts for the loaded one takes; 0 where none does."""
+        if nbytes != self._draft_bytes:
+            self._draft_bytes = nbytes
+            self.ask_forecasts()
+
+    def ask_kept(self) -> None:
+        """Ask how much is kept of quantised models."""
+        self._workspace.submit(CountKept(), self._on_kept)
+
+    def clear_kept(self) -> None:
+        """Remove what is kept of quantised models; the loaded one stays as it is."""
+        if not self.clearing:
+            self.clearing = True
+            self._workspace.submit(CountKept(clear=True), self._on_cleared)
+            self.kept_changed.emit()
 
     def add_folder(self, path: str) -> None:
         """Look into this folder from now on: a model's own, or one that holds several."""
@@ -126,6 +151,18 @@ class Models(QObject):
         if isinstance(event, Forecasts) and event.run == self._asked:
             self.forecasts = {each.path: each for each in event.forecasts}
             self.forecasts_changed.emit()
+
+    def _on_kept(self, event: Event) -> None:
+        if isinstance(event, Kept):
+            self.kept = event
+            self.kept_changed.emit()
+
+    def _on_cleared(self, event: Event) -> None:
+        if isinstance(event, Done | Failed):
+            self.clearing = False
+            self.ask_kept()
+        if isinstance(event, Failed):
+            self.failed.emit(event.message, event.hint)
 
     def _on_opened(self, places: tuple[str, ...], event: Event) -> None:
         if isinstance(event, Failed):

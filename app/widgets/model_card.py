@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app import theme
 from app.widgets.named import named
-from engine import Forecast, ModelCard
+from engine import Forecast, ModelCard, ModelInfo
+
+MEASURABLE = 2**26
+"""Bytes of weights from which what was measured is theirs: less drowns in what else a process takes at first."""
 
 
 def amount(number: int) -> str:
@@ -69,6 +72,13 @@ def forecast_parts(forecast: Forecast) -> str:
     return f"{told}. {longest}".strip()
 
 
+def memory_words(info: ModelInfo) -> str:
+    """What the weights of a loaded model take, beside what was foreseen; "" where that was not measured."""
+    if not info.foreseen or not info.measured or info.bytes_in_memory < MEASURABLE:
+        return ""
+    return f"Takes {size_words(info.measured)} for its weights; {size_words(info.foreseen)} were foreseen."
+
+
 class Card(QFrame):
     """load: its path, the button was pressed, and the precision where it offers one. unload: for the model in use."""
 
@@ -90,7 +100,7 @@ class Card(QFrame):
         head.addWidget(words(card.name, "name"), 1)
         for widget in (self._mark, self._state, self.button):
             head.addWidget(widget)
-        column = QVBoxLayout(self)
+        column = self._column = QVBoxLayout(self)
         column.setContentsMargins(12, 8, 8, 10)
         column.setSpacing(4)
         column.addLayout(head)
@@ -119,8 +129,17 @@ class Card(QFrame):
         self._tint()
         self.show_state(False, False)
 
+    def adopt(self, widget: QWidget) -> None:
+        """Show a control of the model in use at the foot."""
+        if widget.parent() is not self:
+            self._column.addWidget(widget)
+        widget.show()
+
     def show_state(self, current: bool, loading: bool, runs: str = "") -> None:
-        """Whether this is the model in use, and whether it is being loaded. runs: how the one in use runs, and why."""
+        """Whether this is the model in use, and whether it is being loaded.
+
+        runs: how the one in use runs, and why, and what it takes.
+        """
         self.current, self.loading = current, loading
         state = "Loading" if loading else "In use" if current else ""
         self._state.setText(state)

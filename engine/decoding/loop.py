@@ -190,7 +190,7 @@ def generate(
                 shown = now
                 rate = (len(times) - 1) / max(now - times[0], 1e-9)
                 used = min(len(context.ids), len(ids) - 1)
-                yield Stats(run, used, model.config.context, recorder.count, rate, ahead.tokens_per_pass)
+                yield Stats(run, used, model.config.context, recorder.count, rate, *ahead.counts)
             if token in eos_ids:
                 finish = "eos"
                 break
@@ -228,7 +228,7 @@ def generate(
         [
             *([Tokens(run, text, records)] if text or records else []),
             *context.tap.events(run, last=True),
-            Stats(run, len(context.ids), model.config.context, recorder.count, rate, ahead.tokens_per_pass),
+            Stats(run, len(context.ids), model.config.context, recorder.count, rate, *ahead.counts),
             Generated(
                 run,
                 tuple(prompt_ids if source is None else source),

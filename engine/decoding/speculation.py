@@ -22,6 +22,7 @@ from torch import Tensor
 from engine.decoding.contexts import Context
 from engine.models.base import Decoder
 from engine.params import CaptureParams
+from engine.quantize import nbytes
 
 LONGEST = 15
 """Tokens drafted at most: with the one that was drawn they are 16 rows."""
@@ -178,6 +179,14 @@ class Speculation:
         self.draft_model = DraftModel(draft, self._model.config.vocabulary) if draft is not None else None
         self._prices = []
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the draft model, and of what it keeps of a text."""
+        if self.draft_model is None:
+            return 0
+        context = self.draft_model.context
+        return nbytes(context.model) + context.cache.nbytes
+
     def drafter(self, wanted: str, lookup: Lookup) -> Drafter | None:
         """Who drafts where `wanted` is what SamplingParams.speculation says."""
         if wanted == "off" or (wanted == "draft model" and self.draft_model is None):
@@ -200,12 +209,13 @@ class Speculation:
 class Ahead:
     """Reads ahead in one context for one answer: hands out the logits after each token that was drawn.
 
-    passes: of the model, since the answer began; accepted: tokens that needed none.
+    passes: of the model, since the answer began; accepted: tokens that needed none; guessed: those drafted.
     """
 
     def __init__(self, context: Context, speculation: Speculation | None) -> None:
         self.passes = 0
         self.accepted = 0
+        self.guessed = 0
         self._context = context
         self._speculation = speculation
         self._lookup = Lookup()
@@ -218,6 +228,11 @@ class Ahead:
     @property
     def tokens_per_pass(self) -> float:
         return 1.0 + self.accepted / self.passes if self.passes else 1.0
+
+    @property
+    def counts(self) -> tuple[float, int, int]:
+        """What Stats tells of drafts."""
+        return self.tokens_per_pass, self.guessed, self.accepted
 
     def after(self, ids: Sequence[int], wanted: str, most: int, choose: Choose, check: Check) -> Tensor:
         """The logits, float32 [V], of what follows ids, whose last was drawn just now and all others were read.
@@ -241,6 +256,7 @@ class Ahead:
         self.passes += 1
         if not draft:
             return rows
+        self.guessed += len(draft)
         self._drafted.extend(draft)
         self._rows.extend(rows[1:])
         return rows[0]

@@ -17,12 +17,15 @@ from engine.gguf_parts import first, wholes
 from engine.lanes import Job
 from engine.loading import memory
 from engine.loading.checkpoint import checkpoint
+from engine.loading.drafters import refusals
 from engine.loading.files import described
 from engine.loading.forecast import forecast, sizes_of, weights_of
 from engine.messages import (
     Cards,
     Command,
     CountKept,
+    Drafters,
+    FindDrafters,
     Forecast,
     ForecastMemory,
     Forecasts,
@@ -169,6 +172,8 @@ class FilesJobs:
             return _kept_job(command, run)
         if isinstance(command, ForecastMemory):
             return _forecast_job(command, run)
+        if isinstance(command, FindDrafters):
+            return _drafters_job(command, run)
         if isinstance(command, TokenizeWith):
             return _tokenize_job(command, run)
         assert isinstance(command, Inspect)
@@ -204,6 +209,15 @@ def _tokenize_job(command: TokenizeWith, run: Run) -> Job:
     pieces = tuple(tokenizer.piece(id) for id in ids)
     raw = tuple(tokenizer.raw_bytes(id) or piece.encode() for id, piece in zip(ids, pieces))
     yield Tokenized(run.id, tuple(ids), pieces, tokenizer.vocabulary_size, raw)
+    return None
+
+
+def _drafters_job(command: FindDrafters, run: Run) -> Job:
+    found = []
+    for refusal in refusals(inspect(command.path), command.cards, _tokenizer):
+        found.append(refusal)
+        yield Progress(run.id, "Comparing tokenizers", len(found), len(command.cards))
+    yield Drafters(run.id, tuple(found))
     return None
 
 

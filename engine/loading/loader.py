@@ -27,7 +27,7 @@ from engine.messages import Held, ModelCard, Sizes
 from engine.models import family
 from engine.models.base import DecoderConfig, LanguageModel, Reader
 from engine.params import LoadParams
-from engine.quantize import BITS, nbytes, place, schemes, tie
+from engine.quantize import BITS, Scheme, nbytes, place, schemes, tie
 
 GENERATION_KEYS = (
     "bad_words_ids",
@@ -49,7 +49,7 @@ class LoadedModel:
 
     generation: the checkpoint's generation_config.json as it is, or what config.json says in its place. eos_ids: the
     ids that end an answer, config's and generation_config's together. start_id: what an encoder-decoder's target begins
-    with, where it is said. runs, held: as in ModelInfo.
+    with, where it is said. runs, held, foreseen, measured: as in ModelInfo.
     """
 
     model: LanguageModel
@@ -69,6 +69,8 @@ class LoadedModel:
     runs: str = ""
     held: tuple[Held, ...] = ()
     sizes: Sizes | None = None
+    foreseen: int = 0
+    measured: int = 0
 
 
 def load(
@@ -109,6 +111,10 @@ def load(
     plan = schemes(model, precision.name, vocabularies, device) if precision.name in BITS else {}
     plain = beside(precision.name, device)
     placing = Placing(model, weights, names, precision.name, plain, device, plan, cancelled, importance)
+    if device == "cpu" and weights.keepable:
+        _make_kernels(plan)
+    memory.give_back()
+    before = memory.held(device)
     with memory.returning():
         yield from placing.run()
     for name, other in model.optional.items():
@@ -122,6 +128,7 @@ def load(
     if plan and device == "cpu":
         fuse(model)
     held = placing.held()
+    after = memory.held(device)
 
     if params.threads:
         torch.set_num_threads(params.threads)
@@ -146,6 +153,8 @@ def load(
         runs=_runs(held, precision),
         held=held,
         sizes=sizes,
+        foreseen=dict(in_memory).get(precision.name, 0),
+        measured=0 if before is None or after is None else max(0, after - before),
     )
 
 
@@ -164,6 +173,15 @@ def _runs(held: tuple[Held, ...], precision: Precision) -> str:
 
     kernels = chosen()
     return f"Runs in {main.removeprefix('int')} bits: {precision.why}. Kernels: {kernels.name}, {kernels.why}."
+
+
+def _make_kernels(plan: Mapping[str, Scheme]) -> None:
+    """Make what will multiply by the groups of a plan, so that what it takes is not measured as the model's."""
+    from engine.quantize.kernels.choice import library
+    from engine.quantize.kernels.products import Kind
+
+    for bits, group in {(scheme.bits, scheme.group) for scheme in plan.values() if scheme.bits}:
+        library(Kind(bits, group, zero=bits == 4))
 
 
 def matched(model: LanguageModel, weights: Weights | GGUFWeights, files: Checkpoint) -> dict[str, str]:

@@ -184,7 +184,8 @@ class Tokens(Event):
 class Stats(Event):
     """Latest wins. context_used of context_total tokens; tokens_per_second over the last second of decoding.
 
-    tokens_per_pass: tokens for each pass of the model in this answer, above 1 where drafted ones were right.
+    tokens_per_pass: tokens for each pass of the model in this answer, above 1 where drafted ones were right. drafted:
+    the tokens that were guessed ahead in it; accepted: those of them that were right.
     """
 
     context_used: int
@@ -192,6 +193,8 @@ class Stats(Event):
     new_tokens: int
     tokens_per_second: float
     tokens_per_pass: float = 1.0
+    drafted: int = 0
+    accepted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,8 @@ class ModelInfo:
     side's, else 0. use: what an encoder was trained for: fill, classify or embed (all of them embed too).
     chat_format: the name of the fallback template in use because the files hold none, else "".
     runs: in what numbers and with what kernels it runs, and why, one sentence. held: its matrices, where some are in
-    groups of few bits.
+    groups of few bits. foreseen: the bytes that its weights were to take; measured: by how much the process grew while
+    they were placed, 0 where the system does not say.
     """
 
     path: str
@@ -135,6 +136,8 @@ class ModelInfo:
     chat_format: str = ""
     runs: str = ""
     held: tuple[Held, ...] = ()
+    foreseen: int = 0
+    measured: int = 0
 
 
 # --- commands to the model's thread -------------------------------------------------------------------------------
@@ -202,6 +205,14 @@ class ForecastMemory(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class FindDrafters(Command):
+    """Which of the models of these cards could draft for the model at a path. -> Drafters."""
+
+    path: str
+    cards: tuple[ModelCard, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CountKept(Command):
     """How much is kept of models that were quantised, so that it need not be done again. clear: remove it. -> Kept."""
 
@@ -246,6 +257,13 @@ class Forecasts(Event):
     """One of each card of which enough is known, in their order."""
 
     forecasts: tuple[Forecast, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drafters(Event):
+    """The path of each model that can be run, and why it cannot draft, a few words; "" where it can."""
+
+    refusals: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
