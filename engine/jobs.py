@@ -28,7 +28,7 @@ from engine.decoding.positions import position_maps
 from engine.decoding.scoring import score, score_masked, score_target
 from engine.decoding.speculation import Speculation
 from engine.decoding.targets import Target, source_of
-from engine.decoding.wording import bias, words
+from engine.decoding.wording import bias, ids_of, words
 from engine.encoding import Pooling, attend, classify, embed, fill, mask_of, nearest
 from engine.errors import Cancelled, EngineError, InvalidValue, OutOfMemory, is_out_of_memory
 from engine.lanes import Job
@@ -426,8 +426,9 @@ class ModelJobs:
         return None
 
     def _tokenize(self, command: Tokenize, run: Run) -> Job:
-        tokenizer = self._require().tokenizer
-        ids = tokenizer.encode(command.text, special=command.special)
+        bench, text = self._require(), command.text
+        tokenizer = bench.writer if command.setting else bench.tokenizer
+        ids = ids_of(tokenizer, text) if command.setting else tokenizer.encode(text, special=command.special)
         yield Tokenized(run.id, tuple(ids), tuple(tokenizer.piece(i) for i in ids))
         return None
 

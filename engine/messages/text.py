@@ -12,10 +12,14 @@ from engine.messages.generating import Message, Prompt, TokenRecord
 
 @dataclass(frozen=True, slots=True)
 class Tokenize(Command):
-    """-> Tokenized. special: add what the tokenizer's post-processor adds."""
+    """-> Tokenized. special: add what the tokenizer's post-processor adds.
+
+    setting: as a text among the sampling settings is read, in the vocabulary of what is written, nothing added.
+    """
 
     text: str
     special: bool = True
+    setting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

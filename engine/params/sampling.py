@@ -166,16 +166,21 @@ class SamplingParams(Params):
 
     @property
     def resting(self) -> dict[str, str]:
-        """The knobs that do nothing now, and why, in a sentence: another setting takes their place.
+        """The knobs that do nothing now, and why, in a sentence: another setting takes their place, or is off.
 
         Adaptive-p leaves the cutoffs of the far tail alone, as its authors advise: its curve does not reach there.
         """
+        why = "Guidance is off at 1, so the negative prompt rests."
+        return {**({"negative_prompt": why} if self.guidance == 1 else {}), **self._replaced}
+
+    @property
+    def _replaced(self) -> dict[str, str]:
         bends = ("smoothing", "smoothing_curve", "dynamic_range", "dynamic_exponent")
         steers = ("mirostat_tau", "mirostat_eta", "adaptive_target", "adaptive_decay")
         if self.beams > 1:
             why = "Beam search draws nothing, so what is grey rests."
             more = ("temperature", "mirostat", "guidance", "contrast", "contrast_candidates", "speculation", "seed")
-            return dict.fromkeys((*CUTOFFS, *bends, *steers, *more), why)
+            return dict.fromkeys((*CUTOFFS, *bends, *steers, *more, "negative_prompt"), why)
         if self.contrast > 0:
             why = "Contrastive search draws nothing, so what is grey rests."
             return dict.fromkeys((*CUTOFFS, *bends, *steers, "temperature", "mirostat", "speculation", "seed"), why)
