@@ -49,6 +49,7 @@ TABLE = (
     Row("quit", "Chat", "Quit", "Ctrl+Q", line_before=True),
     Row("stop", "Answer", "Stop", "Esc"),
     Row("retry", "Answer", "Retry", "Ctrl+R"),
+    Row("several", "Answer", "Answer several times", "Alt+R"),
     Row("continue", "Answer", "Continue", "Alt+Return"),
     Row("tokens", "Answer", "Show tokens", "Ctrl+T"),
     Row("copy_answer", "Answer", "Copy last answer", "Ctrl+Shift+C", line_before=True),
@@ -67,10 +68,12 @@ TABLE = (
 
 ELSEWHERE = (  # keys that belong to one widget
     ("Composer", "Send", "Return"),
+    ("Composer", "Send, and have it answered several times", "Ctrl+Shift+Return"),
     ("Composer", "New line", "Shift+Return"),
     ("Composer", "Message sent last, when empty", "Up"),
     ("Composer", "Other version of the answer, when empty", "Left / Right"),
     ("Text of Complete", "Continue at its end", "Ctrl+Return"),
+    ("Text of Complete", "Continue several times", "Ctrl+Shift+Return"),
     ("Tokens", "Token before, token after", "Left / Right"),
     ("Tokens", "Copy the values", "Ctrl+C"),
     ("Chats", "Rename", "F2"),

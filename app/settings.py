@@ -31,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "last_chat": "",
     "follow_newest": True,  # panes follow the token being written
     "candidates_shown": 20,
+    "answers": 3,  # how many are written where several are asked for
     "prompt_task": "",  # of the card that puts a task into a prompt
     "prompt_examples": [],  # its examples, each an input and an output
     "token_scale": "Probability",  # what the colours of tokens mean

@@ -234,6 +234,7 @@ class Window(QMainWindow):
             "quit": self.close,
             "stop": self._stop,
             "retry": lambda: self.chat.ask("retry", self.chat.last()),
+            "several": lambda: self.chat.ask("several", self.chat.last()),
             "continue": lambda: self.chat.ask("continue", self._last_answer()),
             "tokens": lambda: self.chat.ask("tokens", self._last_answer()),
             "copy_answer": lambda: self.chat.ask("copy", self._last_answer()),

@@ -6,18 +6,20 @@ from collections.abc import Callable
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QGuiApplication
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app import theme
 from app.state import State
 from app.state.what_if import Outcome
+from app.widgets.answer_score import score_words
 from app.widgets.chat_header import ChatHeader
 from app.widgets.complete_text import CompleteText
 from app.widgets.composer import Composer
 from app.widgets.ink import Ink, current_ink
-from app.widgets.named import named, slim_bar
+from app.widgets.named import named
 from app.widgets.notice import Notice
 from app.widgets.prompt_aids import PromptAids
+from app.widgets.reading_line import ReadingLine
 from app.widgets.token_scales import TokenScale, choice
 from app.widgets.transcript import Transcript
 from app.widgets.welcome import Welcome
@@ -63,9 +65,10 @@ class Pane(QWidget):
         self._pages.addWidget(self._welcome)
         self.notice = Notice()
         self.composer = Composer()
+        self.composer.answers.set_count(state.settings.value("answers"))
         self.aids = PromptAids(state.settings.value("prompt_task"), state.settings.value("prompt_examples"))
         self.aids.hide()
-        self._reading = _Reading()
+        self._reading = ReadingLine()
         foot = named(QWidget(), "page")
         column = QVBoxLayout()
         column.setContentsMargins(0, 0, 0, 12)
@@ -126,6 +129,8 @@ class Pane(QWidget):
         self._state.models.cards_changed.connect(self._greet)
         theme.theme_changed.connect(self._on_theme)
         self.composer.submitted.connect(self.send)
+        self.composer.several.connect(self.send_several)
+        self.composer.count_chosen.connect(lambda count: self._state.settings.set("answers", count))
         self.composer.stopped.connect(talk.stop)
         self.composer.edited.connect(talk.set_draft)
         self.composer.aids_wanted.connect(self._show_aids)
@@ -140,6 +145,7 @@ class Pane(QWidget):
         self.transcript.token_replaced.connect(self._on_replaced)
         self.text.edited.connect(talk.set_draft)
         self.text.submitted.connect(self.send)
+        self.text.several.connect(self.composer.ask_several)
         self.text.asked.connect(lambda action: self.ask(action, self.last()))
         self.text.token_chosen.connect(lambda index: captures.focus(self.last(), index))
         self.text.token_replaced.connect(lambda *wanted: self._on_replaced(self.last(), *wanted))
@@ -148,11 +154,15 @@ class Pane(QWidget):
 
     def send(self, _: str = "") -> None:
         """Send what the composer holds; in Complete mode, the text."""
+        self.send_several(1)
+
+    def send_several(self, answers: int) -> None:
+        """Send it to be answered so many times."""
         if self.composer.isHidden():
             return
         self.notice.hide()
         complete = self._talk.chat.mode == "complete"
-        if self._talk.send(self.text.text if complete else self.composer.text):
+        if self._talk.send(self.text.text if complete else self.composer.text, answers):
             self.transcript.jump_to_latest()
 
     def stop(self) -> None:
@@ -173,6 +183,7 @@ class Pane(QWidget):
             return
         does: dict[str, Callable[[str], None]] = {
             "retry": self._talk.retry,
+            "several": lambda k: self._talk.retry(k, self.composer.answers.count),
             "continue": self._talk.go_on,
             "delete": self._talk.delete,
             "tokens": self._toggle_tokens,
@@ -292,6 +303,7 @@ class Pane(QWidget):
         key = self.last()
         self.text.set_text(self._talk.draft or (self._talk.message(key).text if key else ""))
         self.text.set_versions(self._talk.versions(key) if key else (1, 1), bool(key))
+        self.text.set_score(*score_words(self._talk.message(key).stats if key else {}))
         self._show_text_tokens()
 
     def _on_draft(self, text: str) -> None:
@@ -422,32 +434,3 @@ class Pane(QWidget):
 def belongs_elsewhere(info: ModelInfo | None) -> bool:
     """Whether a model is for the Playground: an encoder, or an encoder-decoder that takes no turns."""
     return info is not None and info.kind in OTHER_KINDS and (info.kind == "encoder" or not info.chat_template)
-
-
-class _Reading(QWidget):
-    """What is being done before the first word comes; nothing while words come."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFixedHeight(18)
-        self._words = named(QLabel(), "caption")
-        self._bar = slim_bar("Progress", 160)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(2, 0, 2, 0)
-        row.addWidget(self._words)
-        row.addWidget(self._bar, 0, Qt.AlignmentFlag.AlignVCenter)
-        row.addStretch(1)
-        self.show_progress(None)
-
-    def show_progress(self, progress: Progress | None) -> None:
-        """None clears the line; its space stays."""
-        counted = progress is not None and progress.total > 0
-        self._bar.setVisible(counted)
-        if progress is None:
-            self._words.clear()
-        elif counted:
-            self._words.setText(f"{progress.phase.capitalize()} {progress.done:,} of {progress.total:,} tokens")
-            self._bar.setRange(0, progress.total)
-            self._bar.setValue(progress.done)
-        else:
-            self._words.setText(progress.phase)

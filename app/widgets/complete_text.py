@@ -28,6 +28,7 @@ BUTTONS = (
     ("previous", "chevron-left", "Version before"),
     ("next", "chevron-right", "Version after"),
     ("retry", "refresh-cw", "Retry the continuation"),
+    ("several", "git-branch", "Continue several times from the same place, and keep all"),
     ("copy", "copy", "Copy the text"),
     ("tokens", "text-cursor-input", "Tokens of the continuation"),
     ("delete", "trash-2", "Delete this version"),
@@ -36,23 +37,26 @@ BUTTONS = (
 
 class _Editor(TextEdit):
     submitted = Signal()
+    several = Signal()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         control = event.modifiers() & Qt.KeyboardModifier.ControlModifier
+        shift = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
         if control and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.submitted.emit()
+            (self.several if shift else self.submitted).emit()
         else:
             super().keyPressEvent(event)
 
 
 class CompleteText(QWidget):
-    """edited: the text as typed. submitted: Ctrl+Enter. asked: an action. token_chosen: an index.
+    """edited: the text as typed. submitted: Ctrl+Enter. several: with Shift. asked: an action. token_chosen: an index.
 
     token_replaced: an index, and the id of the candidate wanted there.
     """
 
     edited = Signal(str)
     submitted = Signal()
+    several = Signal()
     asked = Signal(str)
     token_chosen = Signal(int)
     token_replaced = Signal(int, int)
@@ -71,6 +75,7 @@ class CompleteText(QWidget):
         self.editor.document().setDocumentMargin(0)
         self.editor.textChanged.connect(lambda: self.edited.emit(self.text))
         self.editor.submitted.connect(self.submitted)
+        self.editor.several.connect(self.several)
         self.strip: TokenStrip | None = None
         self._strip_page = named(QScrollArea(widgetResizable=True), "transcript")
         self._strip_page.setFrameShape(QFrame.Shape.NoFrame)
@@ -95,6 +100,9 @@ class CompleteText(QWidget):
             if name == "previous":
                 bar.addWidget(self._label)
         self._buttons["tokens"].setCheckable(True)
+        self._score = named(QLabel(), "caption")
+        bar.addSpacing(6)
+        bar.addWidget(self._score)
         bar.addStretch(1)
         self._column = QWidget()
         column = QVBoxLayout(self._column)
@@ -138,6 +146,11 @@ class CompleteText(QWidget):
         self._label.setText(f"{versions[0]}/{versions[1]}")
         self.set_busy(self.editor.isReadOnly())
 
+    def set_score(self, words: str, meaning: str) -> None:
+        """What is said of a version among several; "" for one without a score."""
+        self._score.setText(words)
+        self._score.setToolTip(meaning)
+
     def set_busy(self, busy: bool) -> None:
         """While the model writes, the text is read only."""
         self.editor.setReadOnly(busy)
@@ -150,7 +163,7 @@ class CompleteText(QWidget):
         self._label.setVisible(several)
         self._buttons["previous"].setEnabled(number > 1 and not busy)
         self._buttons["next"].setEnabled(number < count and not busy)
-        for name in ("retry", "delete"):
+        for name in ("retry", "several", "delete"):
             self._buttons[name].setEnabled(self._any and not busy)
         for name in ("copy", "tokens"):
             self._buttons[name].setEnabled(self._any)

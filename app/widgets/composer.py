@@ -12,6 +12,7 @@ from PySide6.QtGui import QFocusEvent, QFontMetricsF, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from app import theme
+from app.widgets.answer_menu import AnswerMenu
 from app.widgets.dropped import TextEdit
 from app.widgets.named import named, quiet_button
 
@@ -19,6 +20,7 @@ MOST_LINES = 8
 SEND = ("Send", "Send the message", "Send (Enter)")  # words, name, tooltip
 STOP = ("Stop", "Stop the answer", "Stop (Esc)")
 CONTINUE = ("Continue", "Continue the text", "Continue (Ctrl+Enter)")
+SEVERAL = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
 ROOM = 3  # pixels above and below the lines
 
 
@@ -26,6 +28,7 @@ class Editor(TextEdit):
     """Plain text with the composer's keys."""
 
     submitted = Signal()
+    several = Signal()  # to be answered more than once
     focused = Signal(bool)
     earlier = Signal()  # Up in an empty editor
     version = Signal(int)  # Left or Right in an empty editor
@@ -50,6 +53,8 @@ class Editor(TextEdit):
             Qt.KeyboardModifier.ControlModifier,
         ):
             self.submitted.emit()
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and event.modifiers() == SEVERAL:
+            self.several.emit()
         elif plain and key == Qt.Key.Key_Up and not self.toPlainText():
             self.earlier.emit()
         elif plain and key in (Qt.Key.Key_Left, Qt.Key.Key_Right) and not self.toPlainText():
@@ -61,12 +66,15 @@ class Editor(TextEdit):
 class Composer(QFrame):
     """submitted: the text to send. stopped: Stop was pressed. edited: the text as typed, for the draft.
 
-    aids_wanted: whether the card with ways to put a task is to be open.
+    several: how often it is to be answered. count_chosen: how often from now on. aids_wanted: whether the card with
+    ways to put a task is to be open.
     """
 
     submitted = Signal(str)
     stopped = Signal()
     edited = Signal(str)
+    several = Signal(int)
+    count_chosen = Signal(int)
     aids_wanted = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -82,6 +90,7 @@ class Composer(QFrame):
         self.editor.document().setDocumentMargin(0)
         self.editor.textChanged.connect(self._on_text)
         self.editor.submitted.connect(self._submit)
+        self.editor.several.connect(self.ask_several)
         self.editor.focused.connect(self._show_focus)
         self._hint = named(QLabel("Ctrl+Enter continues at the end of the text."), "caption")
         self._hint.hide()
@@ -94,6 +103,9 @@ class Composer(QFrame):
         self.aids = quiet_button("promptAids", "Ways to put a task: examples, step by step", 36)
         self.aids.setCheckable(True)
         self.aids.toggled.connect(self.aids_wanted)
+        self.answers = AnswerMenu()
+        self.answers.wanted.connect(self.several)
+        self.answers.chosen.connect(self.count_chosen)
         row = QHBoxLayout(self)
         row.setContentsMargins(14, 8, 8, 8)
         row.setSpacing(8)
@@ -101,6 +113,8 @@ class Composer(QFrame):
         row.addWidget(self.editor, 1, Qt.AlignmentFlag.AlignVCenter)
         row.addWidget(self.aids, 0, Qt.AlignmentFlag.AlignBottom)
         row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignBottom)
+        row.addSpacing(-6)  # it belongs to the button
+        row.addWidget(self.answers, 0, Qt.AlignmentFlag.AlignBottom)
         self.editor.document().documentLayout().documentSizeChanged.connect(self._fit)
         self.set_answering(False)
         self._fit()
@@ -135,6 +149,7 @@ class Composer(QFrame):
         self._continuing = continuing
         self.editor.setVisible(not continuing)
         self._hint.setVisible(continuing)
+        self.answers.set_continuing(continuing)
         self._show_button()
 
     def _show_button(self) -> None:
@@ -153,6 +168,7 @@ class Composer(QFrame):
         ink = "on_accent" if self.button.isEnabled() else "muted"
         icon = "square" if self._answering else "play" if self._continuing else "send"
         self.button.setIcon(theme.icon(icon, 16, ink))
+        self.answers.set_ready(not self._answering and self.button.isEnabled())
         self.aids.setIcon(theme.icon("layers", 16, "muted"))
 
     def _show_focus(self, focused: bool) -> None:
@@ -164,6 +180,11 @@ class Composer(QFrame):
     def _submit(self) -> None:
         if not self._answering and self.text.strip():
             self.submitted.emit(self.text)
+
+    def ask_several(self) -> None:
+        """What the button beside Send offers, from the keyboard."""
+        if self.answers.ready:
+            self.several.emit(self.answers.count)
 
     def _on_button(self) -> None:
         if self._answering:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QObject, QRectF, Qt, QUrl, Signal
+from PySide6.QtCore import QEvent, QRectF, Qt, QUrl, Signal
 from PySide6.QtGui import (
     QColor,
     QDesktopServices,
@@ -26,21 +26,21 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMenu,
-    QPlainTextEdit,
-    QPushButton,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from app import theme
+from app.widgets.answer_score import score_words
 from app.widgets.flowing import FlowingText
 from app.widgets.ink import Ink
 from app.widgets.markdown import MarkdownDocument
+from app.widgets.message_edit import MessageEdit
 from app.widgets.named import named, quiet_button
 from app.widgets.plain_text import plain
 from app.widgets.token_strip import TokenStrip
+from app.widgets.version_switch import VersionSwitch
 from engine import StoredMessage, TokenRecord
 
 NOTES = {
@@ -53,12 +53,14 @@ ACTIONS = (  # name, icon, words, roles it is for
     ("copy", "copy", "Copy", ("user", "assistant")),
     ("edit", "pencil", "Edit", ("user", "assistant")),
     ("retry", "refresh-cw", "Retry", ("user", "assistant")),
+    ("several", "git-branch", "Answer several times and keep all", ("user", "assistant")),
     ("continue", "play", "Continue", ("assistant",)),
     ("tokens", "text-cursor-input", "Tokens", ("assistant",)),
     ("delete", "trash-2", "Delete", ("user", "assistant")),
     ("more", "ellipsis", "More", ("assistant",)),
 )
 MARGIN = 12  # beside the text, where the mark of the keyboard's focus stands
+ROOMY = 560  # pixels in which versions, score and actions stand side by side
 BUBBLE = 0.85  # the widest a person's turn gets, of the column
 
 
@@ -103,8 +105,10 @@ class MessageView(QFrame):
         self._foot = QHBoxLayout()
         self._foot.setContentsMargins(0, 0, 0, 0)
         self._foot.setSpacing(2)
-        self._switch: _VersionSwitch | None = None
+        self._switch: VersionSwitch | None = None
+        self._score = named(QLabel(), "caption")
         self._note = named(QLabel(), "caption")
+        self._foot.addWidget(self._score)
         self._foot.addWidget(self._note)
         self._foot.addStretch(1) if self._answer else self._foot.insertStretch(0, 1)
         foot = QWidget()
@@ -144,7 +148,7 @@ class MessageView(QFrame):
     def set_versions(self, versions: tuple[int, int]) -> None:
         """Which of how many versions it is."""
         if self._switch is None and versions[1] > 1:
-            self._switch = _VersionSwitch()
+            self._switch = VersionSwitch()
             self._switch.step.connect(self._on_step)
             self._foot.insertWidget(0 if self._answer else 1, self._switch)
         if self._switch is not None:
@@ -222,6 +226,16 @@ class MessageView(QFrame):
         error = self.message.stats.get("error")
         self._note.setText(f"{note}: {error}" if error and note else note)
         self._note.setVisible(bool(note))
+        words, meaning = score_words(self.message.stats)
+        self._score.setText(words)
+        self._score.setToolTip(meaning)
+        self.text.setAccessibleDescription(words)
+        self._show_score()
+
+    def _show_score(self) -> None:
+        """Where there is not room for both, it gives way to the actions."""
+        acting = self._actions is not None and not self._actions.isHidden()
+        self._score.setVisible(bool(self._score.text()) and (not acting or self.width() >= ROOMY))
 
     def _fit_bubble(self) -> None:
         """A person's turn is as wide as its longest line, and no wider than its share of the column."""
@@ -234,7 +248,7 @@ class MessageView(QFrame):
         """An editor in the text's place; Escape leaves everything as it was."""
         if self._editor is not None:
             return
-        self._editor = _Edit(self.message.text, "Send" if not self._answer else "Save", not self._answer)
+        self._editor = MessageEdit(self.message.text, "Send" if not self._answer else "Save", not self._answer)
         self._editor.finished.connect(self._end_edit)
         self._turn.setMaximumWidth(16777215)
         self._turn.setMinimumWidth(int(self.width() * (BUBBLE if not self._answer else 1)))
@@ -306,6 +320,7 @@ class MessageView(QFrame):
             self.setTabOrder(self.text, self._actions)
         if self._actions is not None:
             self._actions.setVisible(wanted)
+            self._show_score()
             for button in self._actions.findChildren(QToolButton):
                 button.setEnabled(not self._busy or button.property("action") in ("copy", "tokens", "more"))
 
@@ -334,87 +349,4 @@ class MessageView(QFrame):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._fit_bubble()
-
-
-class _VersionSwitch(QWidget):
-    """< n/m >, there only where there is more than one version. step: -1 or 1."""
-
-    step = Signal(int)
-
-    def __init__(self) -> None:
-        super().__init__()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(0)
-        self._label = named(QLabel(), "caption")
-        self._buttons = []
-        for icon, words, step in (("chevron-left", "Version before", -1), ("chevron-right", "Version after", 1)):
-            button = quiet_button(icon, words)
-            button.setIcon(theme.icon(icon, 16, "muted"))
-            button.setProperty("step", step)
-            button.clicked.connect(self._on_click)
-            self._buttons.append(button)
-        row.addWidget(self._buttons[0])
-        row.addWidget(self._label)
-        row.addWidget(self._buttons[1])
-
-    def set(self, versions: tuple[int, int]) -> None:
-        number, count = versions
-        self._label.setText(f"{number}/{count}")
-        self._buttons[0].setEnabled(number > 1)
-        self._buttons[1].setEnabled(number < count)
-        self.setVisible(count > 1)
-
-    def _on_click(self) -> None:
-        self.step.emit(int(self.sender().property("step")))
-
-
-class _Edit(QWidget):
-    """The text to change. finished: the new text, "" for cancel, and whether it is to be answered."""
-
-    finished = Signal(str, bool)
-
-    def __init__(self, text: str, primary: str, can_save: bool) -> None:
-        super().__init__()
-        self._answers = can_save
-        self._text = named(QPlainTextEdit(text, tabChangesFocus=True), "messageEdit")
-        self._text.setAccessibleName("Edit the message")
-        self._text.setFixedHeight(max(72, min(320, (text.count("\n") + len(text) // 70 + 2) * 24)))
-        self._text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        for words, name, slot in (
-            ("Cancel", "editCancel", self._cancel),
-            ("Save", "editSave", self._save),
-            (primary, "primary", self._send),
-        ):
-            if name == "editSave" and not can_save:
-                continue
-            button = named(QPushButton(words), name)
-            button.setAccessibleName(words)
-            button.clicked.connect(slot)
-            row.addWidget(button)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._text)
-        column.addLayout(row)
-        self._text.installEventFilter(self)
-        self._text.setFocus()
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Escape:  # type: ignore[attr-defined]
-            self._cancel()
-            return True
-        if event.type() == QEvent.Type.ShortcutOverride and event.key() == Qt.Key.Key_Escape:  # type: ignore[attr-defined]
-            event.accept()
-            return True
-        return super().eventFilter(watched, event)
-
-    def _cancel(self) -> None:
-        self.finished.emit("", False)
-
-    def _save(self) -> None:
-        self.finished.emit(self._text.toPlainText(), False)
-
-    def _send(self) -> None:
-        self.finished.emit(self._text.toPlainText(), self._answers)
+        self._show_score()

@@ -121,7 +121,9 @@ def test_actions_of_a_message_appear_when_it_has_the_focus_and_come_next_in_tab_
     view.text.setFocus()
     qtbot.waitUntil(lambda: view._actions is not None and view._actions.isVisible())
     buttons = [w for w in focusable(view) if w is not view.text]
-    assert [b.accessibleName() for b in buttons] == ["Copy", "Edit", "Retry", "Continue", "Tokens", "Delete", "More"]
+    assert [b.accessibleName() for b in buttons] == [
+        "Copy", "Edit", "Retry", "Answer several times and keep all", "Continue", "Tokens", "Delete", "More",
+    ]  # fmt: skip
     order = tab_order(view.text)
     assert [w for w in order if w in buttons] == buttons
 
