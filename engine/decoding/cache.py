@@ -1,7 +1,8 @@
 """Keys and values of what a model has read: buffers that grow by doubling, cut back where a text is edited.
 
 A layer with a window keeps only that, and some more, so that the end of a text can be taken back. Numbers are kept as
-the model computes them or in 8 bits. It knows no model and no ids; who owns a cache remembers which ids it stands for.
+the model computes them, in half precision where native blocks read them, or in 8 bits. It knows no ids; who owns a
+cache remembers which ids it stands for.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ FIRST = 256
 
 SPARE = 512
 """Positions that a layer keeps behind its window at least: so much can be cut off without reading all again."""
+
+
+LARGEST = 65504.0
+"""Of half precision; what is larger is kept as that."""
 
 
 class Store(Protocol):
@@ -82,6 +87,7 @@ class KVCache:
         limit: int | None = None,
         windows: Sequence[int | None] = (),
         eight_bit: bool = False,
+        half: bool = False,
     ) -> None:
         self.length = 0
         self.device = torch.device(device)
@@ -91,7 +97,7 @@ class KVCache:
         empty = torch.empty(batch, kv_heads, 0, head_dim, dtype=dtype, device=device)
 
         def store(scratch: Scratch) -> Store:
-            return EightBit(empty, scratch) if eight_bit else Plain(empty)
+            return EightBit(empty, scratch) if eight_bit else Half(empty, scratch) if half else Plain(empty)
 
         keys, values = self._scratch
         self._layers = [_Layer(store(keys), store(values), limit, window) for window in windows or [None] * layers]
@@ -111,6 +117,7 @@ class KVCache:
             config.context,
             windows,
             eight_bit,
+            isinstance(model, Decoder) and model.fused is not None,
         )
 
     def seen(self, layer: int) -> int:
@@ -128,17 +135,17 @@ class KVCache:
     def direct(self, count: int) -> Rows | None:
         """Where native code may write so many positions itself, before they are counted, and read all before them.
 
-        None where a layer keeps its rows in another form than float32 or does not see all of them.
+        None where a layer keeps its rows in another form than half precision or does not see all of them.
         """
         first = self._layers[0].keys
-        if not isinstance(first, Plain) or self._direct_of is not first.rows or self.length + count > first.room:
+        if not isinstance(first, Half) or self._direct_of is not first.rows or self.length + count > first.room:
             self._direct_of, self._rows = None, None
             if not all(layer.is_direct() for layer in self._layers):
                 return None
             for layer in self._layers:
                 layer.make_room(self.length, self.length + count)
             stores = [store for layer in self._layers for store in (layer.keys, layer.values)]
-            held = [store.rows for store in stores if isinstance(store, Plain)]
+            held = [store.rows for store in stores if isinstance(store, Half)]
             if len({rows.stride(1) for rows in held}) > 1:  # a layer with a window grows otherwise
                 return None
             self._direct_of = held[0]
@@ -222,11 +229,9 @@ class _Layer:
         return self.window is None or self.first <= max(0, n - self.window + 1)
 
     def is_direct(self) -> bool:
-        """Whether keys and values are float32 rows of one sequence, from the first position on."""
-        return self.first == 0 and all(
-            isinstance(store, Plain) and store.rows.dtype == torch.float32 and store.rows.shape[0] == 1
-            for store in (self.keys, self.values)
-        )
+        """Whether keys and values are half-precision rows of one sequence, from the first position on."""
+        stores = (self.keys, self.values)
+        return self.first == 0 and all(isinstance(store, Half) and store.rows.shape[0] == 1 for store in stores)
 
     def part(self, n: int) -> _Layer:
         """Another layer with a copy of what this one keeps of the first n positions."""
@@ -306,6 +311,48 @@ class Scratch:
             with torch.inference_mode(False):
                 self._memory = torch.empty(count + count // 4, dtype=like.dtype, device=like.device)
         return self._memory[:count].view(shape)
+
+
+class Half:
+    """Rows in half precision, as native blocks read and write them; others get them widened into scratch."""
+
+    def __init__(self, empty: Tensor, scratch: Scratch) -> None:
+        self.rows = empty.to(torch.float16)
+        self._like = empty
+        self._scratch = scratch
+
+    @property
+    def room(self) -> int:
+        return self.rows.shape[2]
+
+    @property
+    def nbytes(self) -> int:
+        return self.rows.nbytes
+
+    def write(self, at: int, x: Tensor) -> None:
+        self.rows[:, :, at : at + x.shape[2]] = x.clamp(-LARGEST, LARGEST)
+
+    def read(self, start: int, end: int) -> Tensor:
+        rows = self.rows[:, :, start:end]
+        return self._scratch.of(rows.shape, self._like).copy_(rows)
+
+    def resize(self, room: int, start: int, end: int) -> None:
+        self.rows = _resized(self.rows, room, start, end)
+
+    def part(self, start: int, end: int) -> Half:
+        return self._of(self.rows[:, :, start:end])
+
+    def repeated(self, times: int) -> Half:
+        return self._of(self.rows.expand(times, *self.rows.shape[1:]))
+
+    def reorder(self, rows: Tensor, end: int) -> None:
+        kept = self.rows[:, :, :end]
+        kept.copy_(kept.index_select(0, rows))
+
+    def _of(self, rows: Tensor) -> Half:
+        other = Half(self._like, self._scratch)
+        other.rows = _copied(rows)
+        return other
 
 
 class EightBit:

@@ -76,6 +76,8 @@ def weights_of(weights: Weights | GGUFWeights, model: LanguageModel) -> tuple[in
 
 def sizes_of(weights: Weights | GGUFWeights, model: LanguageModel) -> Sizes:
     """What the rest depends on; the model may be an outline."""
+    from engine.loading.fusing import fusable  # with torch
+
     config = model.config
     shapes = [entry.shape for entry in weights.entries.values()]
     tables = {config.vocabulary, getattr(config, "source_vocabulary", 0), config.context}
@@ -89,16 +91,17 @@ def sizes_of(weights: Weights | GGUFWeights, model: LanguageModel) -> Sizes:
         widest=max((side for shape in shapes for side in shape[-2:] if side not in tables), default=config.width),
         largest=max(map(math.prod, shapes), default=0),
         windows=() if model.kind == "encoder" else tuple(seen(layer) for layer in range(config.layers)),
+        half=fusable(model),
     )
 
 
 def cache_bytes(sizes: Sizes, precision: str, tokens: int, context: int, eight_bit: bool = False) -> int:
     """Of what is kept of a text so long, room to grow included; context: the longest that the model can read."""
-    number = BYTES.get(precision, 4)
-    row = sizes.head_dim + 2 if eight_bit else sizes.head_dim * number
+    number, half = BYTES.get(precision, 4), sizes.half and precision in GROUPED
+    row = sizes.head_dim + 2 if eight_bit else sizes.head_dim * (2 if half else number)
     rooms = [_room(tokens, context, window) for window in sizes.windows]
-    unpacked = min(tokens, max(rooms, default=0)) * 5 // 4 * sizes.head_dim * number if eight_bit else 0
-    return 2 * sizes.kv_heads * (sum(rooms) * row + unpacked)
+    widened = min(tokens, max(rooms, default=0)) * 5 // 4 * sizes.head_dim * number if eight_bit or half else 0
+    return 2 * sizes.kv_heads * (sum(rooms) * row + widened)
 
 
 def _room(tokens: int, context: int, window: int | None) -> int:

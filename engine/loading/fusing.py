@@ -6,16 +6,19 @@ is fused. All others, and all passes over many tokens, go block by block.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
-from engine.models.base import Decoder
+from engine.models.base import Decoder, LanguageModel
 from engine.models.layers import ACTIVATIONS, GatedMLP
 from engine.models.trunk import GroupedAttention, NormedAttention, PreNormBlock, TrunkConfig, TrunkDecoder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.quantize.fused import Weights
     from engine.quantize.kernels.plan import Matrix
 
@@ -27,7 +30,7 @@ def fuse(model: nn.Module) -> bool:
     """
     if not isinstance(model, TrunkDecoder) or not _is_plain(model):
         return False
-    blocks = [_weights(block) for block in model.blocks() if isinstance(block, PreNormBlock)]
+    blocks = [_weights(block) for block in model.blocks()]
     found = [block for block in blocks if block is not None]
     if len(found) < model.config.layers:
         return False
@@ -48,6 +51,21 @@ def fuse(model: nn.Module) -> bool:
     return True
 
 
+def fusable(model: LanguageModel) -> bool:
+    """Whether a model's blocks will be fused here once their weights are packed; it may be an outline."""
+    from engine.quantize.kernels.native import usable
+    from engine.quantize.scheme import FEWEST
+
+    if not isinstance(model, TrunkDecoder) or not _is_plain(model) or not any(usable()):
+        return False
+    config, family = model.config, cast("Callable[[TrunkConfig], TrunkDecoder]", type(model))
+    if min(config.width, config.hidden, config.kv_heads * config.head_dim) < FEWEST:
+        return False
+    with torch.device("meta"):  # where nothing takes memory or time
+        (block,) = family(replace(config, layers=1)).blocks()
+    return _computes_alike(block)
+
+
 def _is_plain(model: TrunkDecoder) -> bool:
     """Whether its way through the blocks is Llama's, in widths that vectors of eight divide."""
     config: TrunkConfig = model.config
@@ -62,19 +80,30 @@ def _is_plain(model: TrunkDecoder) -> bool:
     )
 
 
-def _weights(block: PreNormBlock) -> Weights | None:
+def _computes_alike(block: nn.Module) -> bool:
+    """Whether a block computes what the fused ones do."""
+    if not isinstance(block, PreNormBlock) or type(block).forward is not PreNormBlock.forward:
+        return False
+    attention = block.self_attn
+    return (
+        isinstance(attention, GroupedAttention)
+        and type(attention).forward is GroupedAttention.forward
+        and type(attention).project in (GroupedAttention.project, NormedAttention.project)
+        and attention.softcap is None
+        and type(block.mlp) is GatedMLP
+    )
+
+
+def _weights(block: nn.Module) -> Weights | None:
     """What a block multiplies by; None where it computes otherwise or a weight is not packed."""
     from engine.quantize.fused import Weights
 
+    if not _computes_alike(block):
+        return None
+    assert isinstance(block, PreNormBlock)
     attention, mlp = block.self_attn, block.mlp
-    if type(block).forward is not PreNormBlock.forward or not isinstance(attention, GroupedAttention):
-        return None
-    kind = type(attention)
-    if kind.forward is not GroupedAttention.forward or attention.softcap is not None or type(mlp) is not GatedMLP:
-        return None
-    if kind.project not in (GroupedAttention.project, NormedAttention.project):
-        return None
-    normed = kind.project is NormedAttention.project
+    assert isinstance(attention, GroupedAttention) and isinstance(mlp, GatedMLP)
+    normed = type(attention).project is NormedAttention.project
     into = [_matrix(linear) for linear in (attention.q_proj, attention.k_proj, attention.v_proj)]
     out = _matrix(attention.o_proj)
     gate_up, down = [_matrix(linear) for linear in (mlp.gate_proj, mlp.up_proj)], _matrix(mlp.down_proj)

@@ -80,7 +80,7 @@ class OnePosition:
 
     def __init__(self, model: Decoder) -> None:
         config = model.config
-        self._rows = torch.zeros(2, config.kv_heads, config.head_dim)
+        self._rows = torch.zeros(2, config.kv_heads, config.head_dim, dtype=torch.float16)
         self._direct = array.array("q", [row.data_ptr() for row in self._rows] * config.layers), config.head_dim
 
     def seen(self, layer: int) -> int:

@@ -16,7 +16,8 @@ class Sizes:
     """What a model's memory beside its weights depends on; an encoder-decoder's are its decoder's.
 
     widest: the longest state inside a block. largest: the numbers of the largest tensor. windows: how many positions
-    each layer sees, None for all; an encoder, which keeps nothing of a text, has none.
+    each layer sees, None for all; an encoder, which keeps nothing of a text, has none. half: whether a text is kept in
+    half precision where the weights have 8 bits or fewer.
     """
 
     layers: int
@@ -27,6 +28,7 @@ class Sizes:
     widest: int
     largest: int
     windows: tuple[int | None, ...]
+    half: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ class FusedBlocks:
 
         shown: zeros of float32 [H, T, position + T] for each layer whose attention is wanted, which is written there.
         positions: cosines and signed sines of the positions. rows: for each layer the addresses of its keys and values,
-        float32 [K, ..., D], which have room for T more positions, and how many numbers lie from head to head.
+        float16 [K, ..., D], which have room for T more positions, and how many numbers lie from head to head.
         """
         d, many = self._d, x.shape[1]
         threads = (team.gather(self) if many == 1 else team.size) if self._parallel else 1

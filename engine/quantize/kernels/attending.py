@@ -1,7 +1,8 @@
 """Attention of one query position: some query heads with the keys and values of the head that serves them.
 
-Keys lie as rows, so eight of them are taken at once and their sums turned into one vector; scores wait in memory until
-the largest is known. Lengths of heads are known when the code is written, the number of keys is not.
+Keys and values lie as rows of half-precision numbers. Eight rows at a time are widened once for all query heads; a
+head's eight sums are turned into one vector. Scores wait in memory until the largest is known. Lengths of heads are
+known when the code is written, the number of keys is not.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
-from engine.quantize.kernels.arithmetic import LANES, eight_totals, exp, get, larger, largest, number, put, total
-from engine.quantize.kernels.emit import F32, I64, POINTER, Emitter, Value, count
+from engine.quantize.kernels.arithmetic import EIGHT, LANES, eight_totals, exp, get, larger, largest, number, put, total
+from engine.quantize.kernels.emit import F16, F32, I64, POINTER, Emitter, Value, count, vector
 
 AT_ONCE = 8
 """Vectors of a head's result that are summed at once: with the weight and a value they fit into 16 registers."""
@@ -19,14 +20,32 @@ AT_ONCE = 8
 NOTHING = -1e30
 """A score that weighs nothing, in the places behind the last key."""
 
+LARGEST = 65504.0
+"""Of half precision; what is larger is kept as that."""
+
+
+def narrow(f: Emitter, x: Value, y: Value, width: int) -> None:
+    """y = x in half precision: a row as `attend` reads it."""
+
+    def one(place: Value, _: object) -> list[Value]:
+        value = get(f, x, place)
+        for sign, bound in (("<", -LARGEST), (">", LARGEST)):
+            value = f.b.select(f.b.fcmp_ordered(sign, value, number(bound)), number(bound), value)
+        f.store(f.b.fptrunc(value, vector(F16, LANES)), y, place, F16, 2)
+        return []
+
+    f.loop(count(0), count(width), LANES, [], one)
+
 
 def attention(module: ir.Module, width: int) -> None:
     """Write `attend(q, heads, keys, values, S, scores, y)`: softmax(q k) v for heads of that width.
 
-    q: float32 [heads, width], scaled; keys, values: [S, width]; scores: room for S + 8 floats; y: [heads, width].
+    q: float32 [heads, width], scaled; keys, values: half precision [S, width]; scores: room for S + 8 floats a head;
+    y: float32 [heads, width].
     """
     f = Emitter(module, "attend", [POINTER, I64, POINTER, POINTER, I64, POINTER, POINTER], internal=True)
     q, heads, keys, values, S, scores, y = f.arguments
+    wide = f.room(F32, LANES * width)
     whole = f.b.and_(S, count(-LANES))
     # One head's scores follow another's.
     row = f.b.add(whole, count(LANES))
@@ -38,60 +57,63 @@ def attention(module: ir.Module, width: int) -> None:
 
         f.loop(count(0), heads, 1, [], one)
 
-    per_head(lambda _, own: put(f, number(NOTHING), own, whole))
+    def in_tiles(rows: Value, body: Callable[[Value, int], None]) -> None:
+        """body(first, many) for eight rows at a time, then for those that are left; `wide` then holds them."""
 
-    def eight(first: Value, _: object) -> list[Value]:
-        rows = [f.at(keys, f.b.mul(f.b.add(first, count(k)), count(width)), F32) for k in range(LANES)]
+        def tile(many: int) -> Callable[[Value, object], list[Value]]:
+            def one(first: Value, _: object) -> list[Value]:
+                _widen(f, f.at(rows, f.b.mul(first, count(width)), F16), wide, many * width)
+                body(first, many)
+                return []
 
+            return one
+
+        f.loop(count(0), whole, LANES, [], tile(LANES))
+        f.loop(whole, S, 1, [], tile(1))
+
+    def score(first: Value, many: int) -> None:
         def scored(place: Value, own: Value) -> None:
-            query, sums = f.at(q, place, F32), [number(0.0)] * LANES
+            query, sums = f.at(q, place, F32), [number(0.0)] * many
             for part in range(0, width, LANES):
                 piece = get(f, query, part)
-                sums = [f.fma(piece, get(f, key, part), so_far) for key, so_far in zip(rows, sums)]
-            put(f, eight_totals(f, sums), own, first)
+                sums = [f.fma(piece, get(f, wide, k * width + part), so_far) for k, so_far in enumerate(sums)]
+            if many == 1:
+                f.store(total(f, sums[0]), own, first, F32, 4)
+            else:
+                put(f, eight_totals(f, sums), own, first)
 
         per_head(scored)
-        return []
 
-    def single(at: Value, _: object) -> list[Value]:
-        key = f.at(keys, f.b.mul(at, count(width)), F32)
+    def weigh(first: Value, many: int) -> None:
+        def weighed(place: Value, own: Value) -> None:
+            target = f.at(y, place, F32)
+            for begin in range(0, width, LANES * AT_ONCE):
+                parts = range(begin, min(begin + LANES * AT_ONCE, width), LANES)
+                sums = [get(f, target, part) for part in parts]
+                for k in range(many):
+                    p = f.broadcast(f.load(F32, own, f.b.add(first, count(k)), F32, 4), LANES)
+                    sums = [f.fma(p, get(f, wide, k * width + part), each) for part, each in zip(parts, sums)]
+                for part, each in zip(parts, sums):
+                    put(f, each, target, part)
 
-        def scored(place: Value, own: Value) -> None:
-            query, sums = f.at(q, place, F32), number(0.0)
-            for part in range(0, width, LANES):
-                sums = f.fma(get(f, query, part), get(f, key, part), sums)
-            f.store(total(f, sums), own, at, F32, 4)
+        per_head(weighed)
 
-        per_head(scored)
-        return []
-
-    f.loop(count(0), whole, LANES, [], eight)
-    f.loop(whole, S, 1, [], single)
-    per_head(lambda place, own: _weigh(f, own, row, S, values, f.at(y, place, F32), width))
+    per_head(lambda _, own: put(f, number(NOTHING), own, whole))
+    in_tiles(keys, score)
+    per_head(lambda place, own: _softmax(f, own, row, f.at(y, place, F32), width))
+    in_tiles(values, weigh)
     f.b.ret_void()
     _showing(module)
 
 
-def _showing(module: ir.Module) -> None:
-    """Write `show(scores, S, y)`: a head's softmax as `attend` left it in its scores, to y [S]."""
-    f = Emitter(module, "show", [POINTER, I64, POINTER], internal=True)
-    scores, S, y = f.arguments
-    row = f.b.add(f.b.and_(S, count(-LANES)), count(LANES))
-    [sums] = f.loop(
-        count(0), row, LANES, [number(0.0)], lambda place, found: [f.b.fadd(found[0], get(f, scores, place))]
-    )
-    share = f.b.fdiv(ir.Constant(F32, 1.0), total(f, sums))
-
-    def one(place: Value, _: object) -> list[Value]:
-        f.store(f.b.fmul(f.load(F32, scores, place, F32, 4), share), y, place, F32, 4)
-        return []
-
-    f.loop(count(0), S, 1, [], one)
-    f.b.ret_void()
+def _widen(f: Emitter, x: Value, y: Value, length: int) -> None:
+    """y = x, half precision to float32."""
+    for place in range(0, length, LANES):
+        put(f, f.b.fpext(f.load(vector(F16, LANES), x, place, F16, 2), EIGHT), y, place)
 
 
-def _weigh(f: Emitter, scores: Value, row: Value, S: Value, values: Value, y: Value, width: int) -> None:
-    """The values weighted by the softmax of the scores."""
+def _softmax(f: Emitter, scores: Value, row: Value, y: Value, width: int) -> None:
+    """Scores become their softmax; y zeros."""
 
     def most(place: Value, found: Sequence[Value]) -> list[Value]:
         return [larger(f, found[0], get(f, scores, place))]
@@ -106,14 +128,24 @@ def _weigh(f: Emitter, scores: Value, row: Value, S: Value, values: Value, y: Va
 
     [sums] = f.loop(count(0), row, LANES, [number(0.0)], weight)
     share = f.broadcast(f.b.fdiv(ir.Constant(F32, 1.0), total(f, sums)), LANES)
-    for begin in range(0, width, LANES * AT_ONCE):
-        parts = range(begin, min(begin + LANES * AT_ONCE, width), LANES)
 
-        def value(at: Value, sums: Sequence[Value], parts: range = parts) -> list[Value]:
-            own = f.at(values, f.b.mul(at, count(width)), F32)
-            p = f.broadcast(f.load(F32, scores, at, F32, 4), LANES)
-            return [f.fma(p, get(f, own, part), so_far) for part, so_far in zip(parts, sums)]
+    def scale(place: Value, _: object) -> list[Value]:
+        put(f, f.b.fmul(get(f, scores, place), share), scores, place)
+        return []
 
-        results = f.loop(count(0), S, 1, [number(0.0)] * len(parts), value)
-        for part, result in zip(parts, results):
-            put(f, f.b.fmul(result, share), y, part)
+    f.loop(count(0), row, LANES, [], scale)
+    for part in range(0, width, LANES):
+        put(f, number(0.0), y, part)
+
+
+def _showing(module: ir.Module) -> None:
+    """Write `show(scores, S, y)`: a head's softmax as `attend` leaves it in its scores, to y [S]."""
+    f = Emitter(module, "show", [POINTER, I64, POINTER], internal=True)
+    scores, S, y = f.arguments
+
+    def one(place: Value, _: object) -> list[Value]:
+        f.store(f.load(F32, scores, place, F32, 4), y, place, F32, 4)
+        return []
+
+    f.loop(count(0), S, 1, [], one)
+    f.b.ret_void()

@@ -14,8 +14,8 @@ from llvmlite import ir
 
 from engine.quantize.kernels.activations import BLOCK, quantiser
 from engine.quantize.kernels.arithmetic import LANES, add, each, get, number, put, rms_norm, rotate, silu_times
-from engine.quantize.kernels.attending import attention
-from engine.quantize.kernels.emit import F32, I8, I32, I64, POINTER, VOID, Emitter, Value, count
+from engine.quantize.kernels.attending import attention, narrow
+from engine.quantize.kernels.emit import F16, F32, I8, I32, I64, POINTER, VOID, Emitter, Value, count
 from engine.quantize.kernels.entry import PARALLEL, PLAN, PRODUCT
 from engine.quantize.kernels.products import FIELDS
 
@@ -24,7 +24,7 @@ CALL = (
     "own", "own_bytes", "counters", "parallel", "team_size", "give_way", "threads", "workers", "arrived", "round",
 )  # fmt: skip
 """A call: 64-bit integers in this order. count: of layers. many: tokens, the first of them at `position`.
-rows: for each layer the addresses of its keys and values, whose heads lie `stride` floats apart. shown: for each layer
+rows: for each layer the addresses of its keys and values, whose heads lie `stride` numbers apart. shown: for each layer
 where its attention goes, float32 [H, many, position + many], or 0. splits: parts that the query heads of a group are
 shared out in. own: scratch of own_bytes for each thread; shared: for all. team_size, give_way: addresses of
 omp_get_num_threads and sched_yield. The last three are the call's own."""
@@ -199,8 +199,8 @@ class Stretch:
         many = f.b.sub(f.b.sdiv(f.b.mul(f.b.add(part, count(1)), count(group)), splits), begin)
         rows = f.at(self._read(f, call, "rows", POINTER), f.b.mul(index, count(2)), I64)
         away = f.b.mul(head, self._read(f, call, "stride"))
-        keys, values = (f.at(f.load(POINTER, rows, place, I64, 8), away, F32) for place in (0, 1))
-        turned = f.room(F32, D)
+        keys, values = (f.at(f.load(POINTER, rows, place, I64, 8), away, F16) for place in (0, 1))
+        given, turned = f.room(F32, D), f.room(F32, D)
         first = f.b.add(f.b.mul(head, count(group)), begin)
         scores = f.at(room, d.heads * D, F32)
         shown = f.load(I64, self._read(f, call, "shown", POINTER), index, I64, 8)
@@ -217,14 +217,16 @@ class Stretch:
                 source = f.at(qkv, f.b.mul(own, count(D)), F32)
                 self._ready(f, layer, norm, source, f.b.add(index, count(before)), target)
 
-            ready("k_norm", d.heads, d.kv_heads, head, turned)
-            rotate(f, turned, *turn, f.at(keys, here, F32), D)
-            ready("", d.heads + d.kv_heads, d.kv_heads, head, f.at(values, here, F32))
+            ready("k_norm", d.heads, d.kv_heads, head, given)
+            rotate(f, given, *turn, turned, D)
+            narrow(f, turned, f.at(keys, here, F16), D)
+            ready("", d.heads + d.kv_heads, d.kv_heads, head, given)
+            narrow(f, given, f.at(values, here, F16), D)
 
             def query(at: Value) -> None:
-                ready("q_norm", 0, d.heads, f.b.add(first, at), turned)
-                each(f, D, lambda place: put(f, f.b.fmul(get(f, turned, place), number(d.scale)), turned, place))
-                rotate(f, turned, *turn, f.at(room, f.b.mul(at, count(D)), F32), D)
+                ready("q_norm", 0, d.heads, f.b.add(first, at), given)
+                each(f, D, lambda place: put(f, f.b.fmul(get(f, given, place), number(d.scale)), given, place))
+                rotate(f, given, *turn, f.at(room, f.b.mul(at, count(D)), F32), D)
 
             _rows(f, many, query)
             results = f.at(y, f.b.mul(f.b.add(f.b.mul(row, count(d.heads)), first), count(D)), F32)

@@ -72,3 +72,15 @@ def test_a_cache_filled_while_inferring_can_be_written_to_outside() -> None:
     with torch.inference_mode():
         fill(cache, torch.ones(3))
     assert fill(cache, torch.ones(3))[0].shape[2] == 6
+
+
+def test_half_precision_takes_half_the_bytes_and_no_number_becomes_infinite() -> None:
+    cache = KVCache(2, 3, 4, torch.float32, "cpu", half=True)
+    values = torch.tensor([0.1, 1e6, -3e38, 65504.0, -2e-8])
+    keys, stored = fill(cache, values)
+    assert keys.dtype == torch.float32 and torch.equal(stored, -keys)
+    expected = torch.tensor([1.1, 65504.0, -65504.0, 65504.0, 1.0])
+    assert torch.allclose(keys[0, 0, :, 0], expected, rtol=1e-3)
+    assert cache.nbytes == FIRST * 2 * 2 * 3 * 4 * 2 + sum(scratch.nbytes for scratch in cache._scratch)
+    part, more = cache.copy(3), torch.ones(2)
+    assert torch.equal(fill(part, more)[0][0, 0, :3, 0], fill(cache, more)[0][0, 0, :3, 0])

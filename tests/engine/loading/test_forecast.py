@@ -68,7 +68,7 @@ def filled(model: LoadedModel, tokens: int, eight_bit: bool) -> int:
 
 
 @pytest.mark.parametrize("tokens", [1, 300, 1000, 2500])
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_what_is_kept_of_a_text_is_foreseen_to_the_byte(tmp_path: Path, tokens: int, precision: str) -> None:
     folder = write_tiny(tmp_path / "tiny", max_position_embeddings=3000)
     model, card = loaded(folder, precision=precision), inspect(str(folder))
@@ -76,6 +76,21 @@ def test_what_is_kept_of_a_text_is_foreseen_to_the_byte(tmp_path: Path, tokens: 
     assert cache_bytes(card.sizes, precision, tokens, card.context) == filled(model, tokens, False)
     eight_bit = cache_bytes(card.sizes, precision, tokens, card.context, eight_bit=True)
     assert eight_bit == pytest.approx(filled(model, tokens, True), rel=0.25)  # scratch grows by quarters
+
+
+@pytest.mark.parametrize("tokens", [1, 300, 2500])
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+@pytest.mark.parametrize("name", ["companion", "babyllama-361"])
+def test_what_native_blocks_keep_is_foreseen_but_for_what_is_widened(
+    assets: Path, name: str, precision: str, tokens: int
+) -> None:
+    folder = assets / "models" / name
+    model, card = loaded(folder, precision=precision), inspect(str(folder))
+    tokens = min(tokens, card.context)
+    assert isinstance(model.model, Decoder) and card.sizes is not None and card.sizes == model.sizes
+    assert card.sizes.half == (model.model.fused is not None)
+    foreseen = cache_bytes(card.sizes, precision, tokens, card.context)
+    assert foreseen == pytest.approx(filled(model, tokens, False), rel=0.1)  # scratch grows by quarters
 
 
 def test_layers_with_a_window_are_foreseen_to_keep_only_that(tmp_path: Path) -> None:

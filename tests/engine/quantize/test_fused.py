@@ -155,7 +155,7 @@ def test_attention_is_shown_as_blocks_one_by_one_show_it_and_changes_nothing(
     assert shown.weights.shape == (shape.layers, shape.heads, count, 40 + count)
     weights, reference = torch.from_numpy(shown.weights).float(), torch.from_numpy(expected.weights).float()
     assert torch.allclose(weights.sum(-1), torch.ones(1), atol=2e-3)
-    assert torch.equal(weights == 0, reference == 0) and (weights - reference).abs().max() < 0.01
+    assert torch.equal(weights == 0, reference == 0) and error(weights, reference) < 0.05
     assert (layer.weights == shown.weights[1:2]).all()
 
 
@@ -233,7 +233,7 @@ def test_attention_of_one_query_is_softmax_attention(width: int, length: int) ->
 
     attend = compiled("attend", attention, width)
     torch.manual_seed(length)
-    q, k, v = torch.randn(3, width) * 2, torch.randn(length, width), torch.randn(length, width)
+    q, (k, v) = torch.randn(3, width) * 2, torch.randn(2, length, width).half()
     scores, y = torch.empty(3, length + 16), torch.empty(3, width)
     attend(q.data_ptr(), 3, k.data_ptr(), v.data_ptr(), length, scores.data_ptr(), y.data_ptr())
     expected = (q.double() @ k.double().T).softmax(-1) @ v.double()
