@@ -84,6 +84,7 @@ class Pane(QWidget):
         self._second.loading_changed.connect(self.seconds.show_progress)
         self._second.failed.connect(self._on_second_failed)
         self._models.cards_changed.connect(self._show_seconds)
+        self._second.offers_changed.connect(self._show_seconds)
         self._show_seconds()
         self._show_sides()
         self._show_running(self._comparison.running)
@@ -106,8 +107,7 @@ class Pane(QWidget):
     # --- what the state says ------------------------------------------------------------------------------------------
 
     def _show_seconds(self, *_: object) -> None:
-        chosen = self._second.info.path if self._second.info is not None else ""
-        self.seconds.show_models([(card.name, card.path) for card in self._second.choices], chosen)
+        self.seconds.show_models(self._second.offers, self._second.chosen)
 
     def _on_second_failed(self, message: str, hint: str, details: str) -> None:
         self._show_seconds()

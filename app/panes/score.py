@@ -76,6 +76,7 @@ class Pane(QWidget):
         self._second.loading_changed.connect(page.seconds.show_progress)
         self._second.failed.connect(self._on_second_failed)
         state.models.cards_changed.connect(self._show_seconds)
+        self._second.offers_changed.connect(self._show_seconds)
         self._workspace.model_changed.connect(self._show_model)
         self._captures.focus_changed.connect(self._show_focus)
         self.cutting.text_changed.connect(self._tokenizers.read)
@@ -109,8 +110,7 @@ class Pane(QWidget):
         self._show_seconds()
 
     def _show_seconds(self, *_: object) -> None:
-        chosen = self._second.info.path if self._second.info is not None else ""
-        self.page.seconds.show_models([(card.name, card.path) for card in self._second.choices], chosen)
+        self.page.seconds.show_models(self._second.offers, self._second.chosen)
 
     def _on_second_failed(self, message: str, hint: str, details: str) -> None:
         self._show_seconds()

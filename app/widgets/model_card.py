@@ -133,6 +133,11 @@ class Card(QFrame):
         """Show a control of the model in use at the foot."""
         if widget.parent() is not self:
             self._column.addWidget(widget)
+            before: QWidget = self.button
+            for each in widget.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly):
+                if each.focusPolicy() & Qt.FocusPolicy.TabFocus:
+                    QWidget.setTabOrder(before, each)
+                    before = each
         widget.show()
 
     def show_state(self, current: bool, loading: bool, runs: str = "") -> None:

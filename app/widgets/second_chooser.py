@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
+from app.widgets.model_box import ModelBox, Offer
 from app.widgets.named import named, slim_bar
 from engine import Progress
 
@@ -20,10 +21,9 @@ class SecondChooser(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.models = named(QComboBox(), "secondModel", "Second model to compare with")
-        self.models.setMinimumWidth(64)  # a long name must not widen the pane
+        self.models = named(ModelBox(NOBODY), "secondModel", "Second model to compare with")
         self.models.setToolTip("Load a second model beside the first, to compare the two")
-        self.models.activated.connect(lambda index: self.chosen.emit(self.models.itemData(index)))
+        self.models.chosen.connect(self.chosen)
         self._phase = named(QLabel(), "caption")
         self._bar = slim_bar("Loading of the second model", 80)
         row = QHBoxLayout(self)
@@ -34,13 +34,9 @@ class SecondChooser(QWidget):
         row.addWidget(self._bar)
         self.show_progress(None)
 
-    def show_models(self, models: Sequence[tuple[str, str]], chosen: str) -> None:
-        """Names and paths of the models there are, and the path of the one that is loaded."""
-        self.models.clear()
-        self.models.addItem(NOBODY, "")
-        for name, path in models:
-            self.models.addItem(name, path)
-        self.models.setCurrentIndex(max(0, self.models.findData(chosen)))
+    def show_models(self, models: Sequence[Offer], chosen: str) -> None:
+        """The models there are, and the path of the one that is loaded."""
+        self.models.show_models(models, chosen)
 
     def show_progress(self, progress: Progress | None) -> None:
         for part in (self._phase, self._bar):
