@@ -62,10 +62,7 @@ class DifferenceText(QWidget):
         """words: whose they are."""
         self._stretches = stretches
         self.words.setText(words)
-        rows = [(visible(text, 40), f"{a:.2f}", f"{b:.2f}", f"{round(b - a, 2) + 0.0:.2f}") for text, a, b in stretches]
-        self.table.put(
-            [tuple(cell.replace("-", "\N{MINUS SIGN}") if n else cell for n, cell in enumerate(row)) for row in rows]
-        )
+        self.table.put(stretches, _cells)
         self._paint()
 
     def _paint(self, *_: object) -> None:
@@ -89,3 +86,10 @@ class DifferenceText(QWidget):
         self._painted += AT_ONCE
         if self._painted < len(self._stretches):
             self._more.start()
+
+
+def _cells(stretch: tuple[str, float, float]) -> tuple[str, ...]:
+    """A stretch as a row of the table."""
+    text, first, second = stretch
+    numbers = (f"{bits:.2f}" for bits in (first, second, round(second - first, 2) + 0.0))
+    return visible(text, 40), *(number.replace("-", "\N{MINUS SIGN}") for number in numbers)

@@ -1,60 +1,92 @@
-"""A table as high as its rows, up to a bound, whose Copy takes all of it: the twin in words of something coloured."""
+"""A table as high as its rows, up to a bound, whose Copy takes all of it: the twin in words of something coloured.
+
+The rows stay as they are given and are asked for as they come into sight: a thousand cost no more than ten.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
 from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QHeaderView, QTableWidgetItem
+from PySide6.QtWidgets import QHeaderView, QTableView
 
-from app.widgets.text_table import TextTable
+from app.widgets.named import named
 
 MOST = 10  # rows before it scrolls
 ROW = 26  # pixels
-AT_ONCE = 80  # rows filled between two frames
+
+Index = QModelIndex | QPersistentModelIndex
+ROOT = QModelIndex()
 
 
-class RowTable(TextTable):
+class _Rows(QAbstractTableModel):
+    """stretched: columns of words, which stand at the left; numbers stand at the right."""
+
+    def __init__(self, head: Sequence[str], stretched: Sequence[int]) -> None:
+        super().__init__()
+        self._head, self._stretched = head, stretched
+        self.rows: Sequence[Any] = ()
+        self.cells: Callable[[Any], Sequence[str]] = tuple
+
+    def put(self, rows: Sequence[Any], cells: Callable[[Any], Sequence[str]]) -> None:
+        self.beginResetModel()
+        self.rows, self.cells = rows, cells
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = ROOT) -> int:
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: Index = ROOT) -> int:
+        return 0 if parent.isValid() else len(self._head)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            words = index.column() in self._stretched
+            return (
+                Qt.AlignmentFlag.AlignLeft if words else Qt.AlignmentFlag.AlignRight
+            ) | Qt.AlignmentFlag.AlignVCenter
+        return self.cells(self.rows[index.row()])[index.column()] if role == Qt.ItemDataRole.DisplayRole else None
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
+            return self._head[section].capitalize()
+        return None
+
+
+class RowTable(QTableView):
     """stretched: the columns that take what room is left, words; the others are numbers."""
 
     def __init__(self, name: str, words: str, head: Sequence[str], stretched: Sequence[int] = ()) -> None:
-        super().__init__(name, words)
+        super().__init__()
+        named(self, name, words)
         self._head = head
-        self._stretched = stretched
-        self._rows: Sequence[Sequence[str]] = ()
-        self._filled = 0
-        self._more = QTimer(self, singleShot=True, interval=0)
-        self._more.timeout.connect(self._fill)
-        self.setColumnCount(len(head))
-        self.horizontalHeader().setResizeContentsPrecision(MOST)  # the rows in sight: to ask all takes long
+        self._rows = _Rows(head, stretched)
+        self.setModel(self._rows)
+        self.setTabKeyNavigation(False)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(ROW)
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setResizeContentsPrecision(MOST)  # the rows in sight: to ask all takes long
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         for column in stretched:
-            self.horizontalHeader().setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
         self.put(())
 
-    def put(self, rows: Sequence[Sequence[str]]) -> None:
-        """Show these rows: those in sight now, the others between two frames."""
-        self._rows, self._filled = rows, 0
-        self.show_rows(self._head, ())
-        self.setRowCount(len(rows))
+    def put(self, rows: Sequence[Any], cells: Callable[[Any], Sequence[str]] = tuple) -> None:
+        """Show these rows in the place of those before. cells: says a row in words."""
+        self._rows.put(rows, cells)
         height = self.horizontalHeader().sizeHint().height()
         self.setFixedHeight(height + ROW * min(len(rows), MOST) + 4)
-        self._fill()
-
-    def _fill(self) -> None:
-        for row in range(self._filled, min(self._filled + AT_ONCE, len(self._rows))):
-            for column, text in enumerate(self._rows[row]):
-                item = QTableWidgetItem(text)
-                side = Qt.AlignmentFlag.AlignLeft if column in self._stretched else Qt.AlignmentFlag.AlignRight
-                item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
-                self.setItem(row, column, item)
-        self._filled += AT_ONCE
-        if self._filled < len(self._rows):
-            self._more.start()
 
     def as_text(self) -> str:
         """Head and rows, separated by tabs."""
-        return "\n".join("\t".join(cells) for cells in ([word.lower() for word in self._head], *self._rows))
+        model = self._rows
+        return "\n".join(
+            "\t".join(cells) for cells in ([word.lower() for word in self._head], *map(model.cells, model.rows))
+        )
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.matches(QKeySequence.StandardKey.Copy):

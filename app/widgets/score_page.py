@@ -41,6 +41,8 @@ class ScorePage(AskPage):
         self.summary.setProperty("role", "name")
         self.note = named(QLabel(wordWrap=True), "caption")
         self._records: Sequence[TokenRecord] = ()
+        self._stretches: Sequence[tuple[str, float, float]] = ()
+        self._whose = ""
         self._more = QTimer(self, singleShot=True, interval=0)
         self._more.timeout.connect(self._go_on)
         self.strip = TokenStrip(current_ink(size))
@@ -66,21 +68,27 @@ class ScorePage(AskPage):
         """before: what stands before the first scored token."""
         self.summary.setText(summary)
         self.note.setText(note)
-        self._records = records
-        self.strip.set(records[:AT_ONCE], before)
-        self._go_on()
+        if records is not self._records:
+            self._records = records
+            self.strip.set(records[:AT_ONCE], before)
+            self._go_on()
         for part, shown in ((self.summary, summary), (self.note, note), (self.strip, records)):
             part.setVisible(bool(shown))
 
     def _go_on(self) -> None:
-        """Some more of the tokens; the rest between two frames."""
+        """Some more of the tokens, the rest between two frames; behind them the differences, which do the same."""
         if self.strip.count < len(self._records):
             self.strip.append(self._records[self.strip.count : self.strip.count + AT_ONCE])
             self._more.start()
+        else:
+            self.difference.show_stretches(self._stretches, self._whose)
+            self.difference.setVisible(bool(self._stretches))
 
     def show_difference(self, stretches: Sequence[tuple[str, float, float]], words: str) -> None:
-        self.difference.show_stretches(stretches, words)
-        self.difference.setVisible(bool(stretches))
+        self._stretches, self._whose = stretches, words
+        self.difference.hide()
+        if not self._more.isActive():
+            self._go_on()
 
     def forget(self) -> None:
         """What was found is another text's or another model's."""

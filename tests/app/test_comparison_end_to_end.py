@@ -52,7 +52,7 @@ def test_two_models_continue_one_text_at_once_and_one_is_kept(both: State, qtbot
     assert first.text != second.text and (first.status, second.status) != ("failed", "failed")
     runs = list(dict.fromkeys(order))
     assert len(runs) == 2 and order.index(runs[1]) < len(order) - 1 - order[::-1].index(runs[0])
-    assert pane.columns[1].text.toPlainText() == second.text and pane.table.rowCount() > 0
+    assert pane.columns[1].text.toPlainText() == second.text and pane.table.model().rowCount() > 0
     pane.columns[1].keep.click()
     (kept,) = both.conversation.path
     assert kept.text == "Once upon a time" + second.text and kept.model == second.model == "companion"

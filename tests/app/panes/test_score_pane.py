@@ -172,7 +172,7 @@ def test_a_text_goes_through_several_tokenizers(pane: Pane, state: State, fake: 
     for (run, _), pieces in zip(asked, cuts):
         ids, raw = tuple(range(len(pieces))), tuple(piece.encode() for piece in pieces)
         fake.play(run.id, [Tokenized(0, ids, pieces, 300, raw), Done(0)])
-    qtbot.waitUntil(lambda: [column.table.rowCount() for column in pane.cutting.columns] == [2, 3])
+    qtbot.waitUntil(lambda: [column.table.model().rowCount() for column in pane.cutting.columns] == [2, 3])
     assert pane.cutting.columns[0].count.text() == "2 tokens · 4.00 bytes a token · 300 in the vocabulary"
     assert pane.cutting.columns[0].table.as_text().splitlines()[1] == "0\ttaco\t74 61 63 6f"
     pane.cutting.removed.emit(0)
@@ -208,3 +208,34 @@ def test_a_models_file_is_opened_for_its_tokenizer(pane: Pane, state: State, fak
     fake.play(run.id, [Failed(0, "It holds no tokenizer.", "Choose another.")])
     qtbot.waitUntil(pane.notice.isVisible)
     assert state.tokenizers.paths == ["models/companion", "/models/other"]
+
+
+def test_the_second_models_scores_leave_the_tokens_of_the_first_as_they_are(
+    pane: Pane, state: State, fake: FakeEngine, qtbot: QtBot
+) -> None:
+    state.second.load("models/story")
+    run, _ = fake.last(LoadSecond)
+    fake.play(run.id, [SecondLoaded(0, a_model(name="Story")), Done(0)])
+    qtbot.waitUntil(lambda: state.second.info is not None)
+    pane.page.field.setPlainText("x" + " on" * 300)
+    pane.page.button.click()
+    first, second = (run for run, command in list(fake.runs.values())[-2:])
+    starts: list[str] = []
+    start = pane.page.strip.text.start
+    pane.page.strip.text.start = lambda before: starts.append(before) or start(before)  # type: ignore[method-assign,func-returns-value]
+    fake.play(first.id, [scored(*[(" on", 0.5)] * 300), Done(0)])
+    fake.play(second.id, [scored(*[(" on", 0.25)] * 300), Done(0)])
+    assert not pane.page.difference.isVisible(), "it comes behind the tokens"
+    qtbot.waitUntil(lambda: pane.page.difference.text.toPlainText() == " on" * 300)
+    assert starts == ["x"] and pane.page.strip.count == 300
+    assert pane.page.difference.isVisible() and pane.page.difference.table.model().rowCount() == 300
+
+
+def test_a_table_of_differences_is_made_as_far_as_it_is_seen(pane: Pane, qtbot: QtBot) -> None:
+    table, made = pane.page.difference.table, []
+    table.put(range(5000), lambda row: made.append(row) or ("word", "1.00", "2.00", f"{row}.00"))  # type: ignore[func-returns-value]
+    pane.page.difference.show()
+    qtbot.waitUntil(lambda: 0 in made)
+    assert len(set(made)) < 100
+    assert table.model().index(4999, 3).data() == "4999.00"
+    assert len(table.as_text().splitlines()) == 5001
