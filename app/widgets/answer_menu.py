@@ -25,7 +25,7 @@ class AnswerMenu(QToolButton):
         named(self, "answerMenu", "Answer several times")
         self.setToolTip("Answer several times")
         self.setProperty("kind", "quiet")
-        self.setFixedSize(24, 36)
+        self.setFixedSize(28, 36)
         self._count = FEWEST
         self._continuing = False
         self.ready = True

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QScrollArea,
+    QSizePolicy,
     QStackedWidget,
     QToolButton,
     QVBoxLayout,
@@ -101,9 +102,9 @@ class CompleteText(QWidget):
                 bar.addWidget(self._label)
         self._buttons["tokens"].setCheckable(True)
         self._score = named(QLabel(), "caption")
+        self._score.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # it must not widen the pane
         bar.addSpacing(6)
-        bar.addWidget(self._score)
-        bar.addStretch(1)
+        bar.addWidget(self._score, 1)
         self._column = QWidget()
         column = QVBoxLayout(self._column)
         column.setContentsMargins(0, 24, 0, 0)

@@ -107,6 +107,7 @@ class MessageView(QFrame):
         self._foot.setSpacing(2)
         self._switch: VersionSwitch | None = None
         self._score = named(QLabel(), "caption")
+        self._score.setContentsMargins(0, 0, 8, 0)
         self._note = named(QLabel(), "caption")
         self._foot.addWidget(self._score)
         self._foot.addWidget(self._note)
