@@ -34,7 +34,7 @@ from engine.models.base import Encoder, Seq2Seq
 
 
 def attend(models: Models, command: Attend, run: Run) -> Job:
-    bench = models.require()
+    bench = models.require(command.second)
     check = check_of(run)
     if isinstance(bench.loaded.model, Encoder):
         yield from encoding.attend(run.id, bench.loaded.model, bench.tokenizer, command.prompt, command.capture, check)
@@ -52,7 +52,7 @@ def attend(models: Models, command: Attend, run: Run) -> Job:
 
 
 def lens(models: Models, command: Lens, run: Run) -> Job:
-    bench = models.require()
+    bench = models.require(command.second)
     check = check_of(run)
     if isinstance(bench.loaded.model, Encoder):
         text = tuple(text_ids(bench, command.prompt))
@@ -64,7 +64,7 @@ def lens(models: Models, command: Lens, run: Run) -> Job:
 
 
 def positions(models: Models, command: Positions, run: Run) -> Job:
-    bench = models.require()
+    bench = models.require(command.second)
     length = min(command.length or bench.info.context, bench.info.context)
     if length < 1:
         raise InvalidValue(f"There are no {length} positions.", "Ask for one at least, or 0 for all.")
@@ -105,7 +105,8 @@ def tokenize(models: Models, command: Tokenize, run: Run) -> Job:
 
 
 def name_pieces(models: Models, command: NamePieces, run: Run) -> Job:
-    tokenizer = models.require().tokenizer if command.source else models.require().writer
+    bench = models.require(command.second)
+    tokenizer = bench.tokenizer if command.source else bench.writer
     yield Tokenized(run.id, command.ids, tuple(tokenizer.piece(i) for i in command.ids))
     return None
 

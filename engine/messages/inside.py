@@ -14,32 +14,38 @@ from engine.params import CaptureParams
 
 @dataclass(frozen=True, slots=True)
 class Attend(Command):
-    """Read a context again, from its start, only to capture its attention. -> Started, Progress, Attention..."""
+    """Read a context again, from its start, only to capture its attention. -> Started, Progress, Attention...
+
+    second: by the second model.
+    """
 
     prompt: Prompt
     capture: CaptureParams
+    second: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Lens(Command):
     """What the model would say after each layer, for a text that is read again. -> Progress, LensRows.
 
-    first: the position to begin with. best: how many of the likeliest tokens.
+    first: the position to begin with. best: how many of the likeliest tokens. second: by the second model.
     """
 
     prompt: Prompt
     first: int = 0
     best: int = 5
+    second: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Positions(Command):
     """How the model tells positions apart, and which of them each token sees. -> PositionMaps.
 
-    length: of how many positions, from the first on; 0 is the whole context.
+    length: of how many positions, from the first on; 0 is the whole context. second: of the second model.
     """
 
     length: int = 0
+    second: bool = False
 
 
 # --- events -------------------------------------------------------------------------------------------------------

@@ -36,10 +36,12 @@ class NamePieces(Command):
     """What tokens look like, whatever text they came from: a start token that no text holds, too. -> Tokenized.
 
     source: they are what an encoder-decoder reads, which may have another vocabulary than what it writes.
+    second: of the second model.
     """
 
     ids: tuple[int, ...]
     source: bool = False
+    second: bool = False
 
 
 @dataclass(frozen=True, slots=True)
