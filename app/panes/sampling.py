@@ -1,4 +1,4 @@
-"""The Sampling pane: presets and a row for every knob of the table. A change acts on the next token written."""
+"""The Sampling pane: presets and a row for every setting, numbers and texts. Sliders act on the next token written."""
 
 from __future__ import annotations
 
@@ -22,11 +22,16 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.state import State
 from app.state.preset_files import PresetFiles
+from app.state.structuring import Structuring, Verdict
+from app.state.token_pieces import TokenPieces
+from app.widgets.bias_table import BiasTable
 from app.widgets.form import Form
 from app.widgets.named import named, quiet_button
 from app.widgets.order_list import OrderList
+from app.widgets.prompt_row import PromptRow
 from app.widgets.step_picture import picture
-from app.widgets.stop_list import StopList
+from app.widgets.structure_editor import StructureEditor
+from app.widgets.text_list import TextList
 from engine import ModelInfo, SamplingParams
 
 NAME, TITLE, ICON = "sampling", "Sampling", "sliders-horizontal"
@@ -34,14 +39,15 @@ FOLDED = (
     "More shape", "More cutoffs", "Repetition", "Steering", "Guidance", "Contrastive search", "Beam search", "Speed",
 )  # fmt: skip
 FILES = "Presets (*.json)"
-STOPS = (
-    "stop", "Stop strings", "stop string", "Stop at this text, \\n for a line break",
-    "The answer ends where one of these appears; it is not part of the answer.",
-)  # fmt: skip
-BREAKERS = (
-    "breaker", "DRY breakers", "DRY breaker", "A text that ends a run, \\n for a line break",
-    "DRY does not look across these, so that lists and names are not taken for repetitions.",
-)  # fmt: skip
+LISTS = (
+    ("Length", "stop", "stop string", "Stop at this text, \\n for a line break"),
+    ("Repetition", "dry_breakers", "DRY breaker", "A text that ends a run, \\n for a line break"),
+    ("Words", "banned_words", "banned word", "A word, or #123 for a token's id"),
+    ("Words", "banned_phrases", "banned phrase", "Words that must not follow each other"),
+)
+"""Settings that are lists of texts: the group, the name, what one text is called, the hint where one is typed."""
+AGAINST = "What the answer is to keep away from"
+FORM_FILES = "Forms (*.json *.lark *.txt);;All files (*)"
 
 
 class Pane(QWidget):
@@ -56,14 +62,12 @@ class Pane(QWidget):
         self.files.said.connect(self._say)
         self.form = Form(state.presets.sampling, picture, folded=FOLDED)
         self.form.changed.connect(self._presets.set_sampling)
-        self.form.reset.connect(self._presets.reset)
-        self.stops, self.breakers, self.order = StopList(*STOPS), StopList(*BREAKERS), OrderList()
-        self.stops.changed.connect(lambda texts: self._change(stop=texts))
-        self.breakers.changed.connect(lambda texts: self._change(dry_breakers=texts))
+        self.form.reset.connect(lambda name: self._presets.reset(*self.form.rows[name].names))
+        self.order = OrderList()
         self.order.changed.connect(lambda order: self._change(order=order))
-        self.form.sections["Length"].body.addWidget(self.stops)
-        self.form.sections["Repetition"].body.addWidget(self.breakers)
         self.form.sections["Other"].body.addWidget(self.order)
+        self.pieces, self.structuring = TokenPieces(state.workspace), Structuring(state.workspace)
+        self._add_texts()
         holder = QWidget()
         inner = QVBoxLayout(holder)
         inner.setContentsMargins(16, 8, 12, 16)
@@ -89,6 +93,25 @@ class Pane(QWidget):
         self._tint()
         self._show_presets()
         self._show_model(state.workspace.info)
+
+    def _add_texts(self) -> None:
+        """The settings that are texts, each in the section of its like."""
+        self.form.add_section("Words", "Beam search")
+        self.form.add_section("Structured answer", "Beam search")
+        self.lists = {name: TextList(name, one, hint) for _, name, one, hint in LISTS}
+        for group, name, _, _ in LISTS:
+            self.form.add(self.lists[name], group)
+        self.biases, self.against = BiasTable(), PromptRow("negative_prompt", AGAINST)
+        self.pieces.changed.connect(lambda: self.biases.show_pieces(self.pieces.found, self.pieces.vocabulary))
+        self.form.add(self.biases, "Words")
+        self.form.add(self.against, "Guidance")
+        self.structure = StructureEditor()
+        self.structure.asked.connect(self.structuring.judge)
+        self.structure.file_wanted.connect(self._open_form)
+        self.structuring.judged.connect(self._show_verdict)
+        self.structuring.opened.connect(lambda text: self.structure.start(self.structure.form, text))
+        self.structuring.failed.connect(self.structure.say)
+        self.form.add(self.structure, "Structured answer")
 
     def _make_head(self) -> QVBoxLayout:
         self.chooser = named(QComboBox(), "presetChooser", "Preset")
@@ -140,6 +163,11 @@ class Pane(QWidget):
         if path:
             self.files.open(path)
 
+    def _open_form(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a form", "", FORM_FILES)
+        if path:
+            self.structuring.open(path)
+
     def _export(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save these values", f"{self._presets.name}.json", FILES)
         if path:
@@ -178,10 +206,13 @@ class Pane(QWidget):
     def _show_sampling(self, sampling: SamplingParams) -> None:
         self.form.set_params(sampling)
         self.form.set_baseline(self._presets.baseline, self._presets.changed_from_preset)
-        self.stops.set_texts(sampling.stop)
-        self.breakers.set_texts(sampling.dry_breakers)
+        self.pieces.ask(self.biases.texts)
         self.order.set_order(sampling.order)
         self.reset.setEnabled(self._presets.changed)
+
+    def _show_verdict(self, verdict: Verdict) -> None:
+        form = (verdict.form, verdict.source)
+        self.structure.tell(form, verdict.text, verdict.problem, verdict.fits, verdict.complete)
 
     def _show_model(self, info: ModelInfo | None) -> None:
         """An encoder does not write; a control that does nothing is not shown."""

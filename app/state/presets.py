@@ -28,6 +28,9 @@ KEPT = frozenset(
 )  # fmt: skip
 """Choosing a preset or Neutral leaves these as they are, unless the preset names them."""
 
+FORMS = ("schema", "regex", "grammar")
+"""Fields of which one at most says what an answer has to be."""
+
 REMEMBERED = 100  # models whose last settings are kept
 
 
@@ -58,7 +61,7 @@ class Presets(QObject):
         self._changes = valid(settings.value("sampling"))
         self._model = workspace.info.path if workspace.info else ""
         self._waiting = False  # something was changed before there was a model to remember it for
-        self.sampling: SamplingParams = self.baseline.replace(**self._changes)
+        self.sampling: SamplingParams = _composed(self.baseline, self._changes)
         workspace.model_changed.connect(self._on_model)
 
     @property
@@ -113,12 +116,12 @@ class Presets(QObject):
         self._remember()
         self._show()
 
-    def reset(self, name: str | None = None) -> None:
-        """Back to the preset's value: one field, or all of them."""
-        if name is None:
+    def reset(self, *names: str) -> None:
+        """Back to the preset's value: these fields, or all of them."""
+        if not names:
             self.set_sampling(self.baseline)
         else:
-            self.set_sampling(self.sampling.replace(**{name: getattr(self.baseline, name)}))
+            self.set_sampling(self.sampling.replace(**{name: getattr(self.baseline, name) for name in names}))
 
     def neutral(self) -> None:
         """Switch every step off: the model's raw distribution at temperature 1."""
@@ -193,7 +196,7 @@ class Presets(QObject):
         self._remember()
 
     def _show(self) -> None:
-        self.sampling = self.baseline.replace(**self._changes)
+        self.sampling = _composed(self.baseline, self._changes)
         self.sampling_changed.emit(self.sampling)
 
     def _on_model(self, info: ModelInfo | None) -> None:
@@ -218,8 +221,14 @@ def _saved(settings: Settings) -> Iterator[Preset]:
             yield Preset(name, str(raw.get("description", "")), valid(raw.get("sampling")), saved=True)
 
 
+def _composed(sampling: SamplingParams, changes: dict[str, Any]) -> SamplingParams:
+    """These values with some changed; a form among the changes takes the place of the one before."""
+    others = dict.fromkeys(FORMS, "") if any(changes.get(form) for form in FORMS) else {}
+    return sampling.replace(**{**others, **changes})
+
+
 def valid(values: Any) -> dict[str, Any]:
-    """The fields that are known and in range; settings may come from another version."""
+    """The fields that are known and in range, of several forms the first; settings may come from another version."""
     result: dict[str, Any] = {}
     for key, value in values.items() if isinstance(values, dict) else ():
         try:
@@ -228,4 +237,6 @@ def valid(values: Any) -> dict[str, Any]:
             continue
         if not unknown:
             result[key] = value
+    for form in [form for form in FORMS if result.get(form)][1:]:
+        del result[form]
     return result

@@ -86,6 +86,19 @@ class Row(QWidget):
         theme.theme_changed.connect(self._tint)
         self._tint()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields of the params that it sets."""
+        return (self.knob.name,)
+
+    def read(self, params: Params) -> Any:
+        """Its value in these params."""
+        return getattr(params, self.knob.name)
+
+    def fields(self, value: Any) -> dict[str, Any]:
+        """The fields that a value of it stands for."""
+        return {self.knob.name: value}
+
     def set_value(self, value: Any) -> None:
         self.value = value
 
@@ -258,21 +271,30 @@ class Form(QWidget):
         self._params = params
         self.rows: dict[str, Row] = {}
         self.sections: dict[str, Section] = {}
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(12)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(12)
         for knob in type(params).table():
             if knob.group not in self.sections:
                 section = Section(knob.group if headings else "", knob.group in folded)
                 self.sections[knob.group] = section
-                column.addWidget(section)
-            row = self.rows[knob.name] = make_row(knob, picture)
-            row.changed.connect(lambda value, name=knob.name: self._choose(name, value))
-            row.reset.connect(lambda name=knob.name: self.reset.emit(name))
-            self.sections[knob.group].body.addWidget(row)
-            self.sections[knob.group].rows.append(row)
-            row.set_value(getattr(params, knob.name))
+                self._column.addWidget(section)
+            self.add(make_row(knob, picture), knob.group)
         self._show_resting()
+
+    def add_section(self, title: str, before: str) -> None:
+        """A folded heading above another one, for rows that are made elsewhere."""
+        section = self.sections[title] = Section(title, True)
+        self._column.insertWidget(self._column.indexOf(self.sections[before]), section)
+
+    def add(self, row: Row, group: str) -> None:
+        """A row at the end of a group."""
+        self.rows[row.knob.name] = row
+        row.changed.connect(lambda value: self._choose(row, value))
+        row.reset.connect(lambda: self.reset.emit(row.knob.name))
+        self.sections[group].body.addWidget(row)
+        self.sections[group].rows.append(row)
+        row.set_value(row.read(self._params))
 
     @property
     def params(self) -> Params:
@@ -281,18 +303,18 @@ class Form(QWidget):
     def set_params(self, params: Params) -> None:
         """Show these values, without a signal."""
         self._params = params
-        for name, row in self.rows.items():
-            if row.value != getattr(params, name):
-                row.set_value(getattr(params, name))
+        for row in self.rows.values():
+            if row.value != row.read(params):
+                row.set_value(row.read(params))
         self._show_resting()
 
     def set_baseline(self, params: Params, changed: Callable[[str], bool]) -> None:
         """What the preset says, and which fields differ from it."""
-        for name, row in self.rows.items():
-            row.set_baseline(getattr(params, name), changed(name))
+        for row in self.rows.values():
+            row.set_baseline(row.read(params), any(map(changed, row.names)))
 
-    def _choose(self, name: str, value: Any) -> None:
-        self._params = self._params.replace(**{name: value})
+    def _choose(self, row: Row, value: Any) -> None:
+        self._params = self._params.replace(**row.fields(value))
         self._show_resting()
         self.changed.emit(self._params)
 

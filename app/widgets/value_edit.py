@@ -27,6 +27,10 @@ class ValueEdit(QLineEdit):
         self.editingFinished.connect(self._take)
         self._show()
 
+    @property
+    def number(self) -> float:
+        return self._number
+
     def words(self, number: float | None) -> str:
         """A number as it is shown: with as many decimals as the step has."""
         if number is None or isinstance(self._knob.default, int):
