@@ -136,8 +136,8 @@ class Drafting(QObject):
         if self._run is None or event.run != self._run.id:
             return
         if isinstance(event, DraftLoaded):
-            self._hold(self._wanted, event.bytes_in_memory)
-            if self._wanted:
+            self._hold(self._wanted if event.name else "", event.bytes_in_memory)
+            if event.name:
                 self._keep(self._wanted)
         elif isinstance(event, Progress):
             self.loading = event if self._wanted else None

@@ -90,7 +90,7 @@ class ModelJobs:
         self._models.contexts.clear()
         memory.give_back()
         if told is None:
-            bench = self._models.first
+            bench = self._models.second if getattr(command, "second", False) else self._models.first
             if isinstance(command, Load | LoadDraft | LoadSecond):
                 told = not_loaded(command.path, command.params)
             else:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 
 from engine.errors import EngineError, OutOfMemory
 from engine.jobs.models import Models
 from engine.jobs.workbench import KINDS, set_up
 from engine.lanes import Job
-from engine.loading import LoadedModel
+from engine.loading import LoadedModel, memory
 from engine.loading import load as load_folder
+from engine.loading.drafters import alike
 from engine.messages import (
     DraftLoaded,
     Event,
@@ -31,7 +32,12 @@ from engine.text.tokenizer import Tokenizer
 def load(models: Models, command: Load, run: Run) -> Job:
     """Its tokenizer is read first: what is wrong there is told before the weights are read."""
     tokenizer = Tokenizer.load(command.path)
-    loaded = yield from _in_place(models, command, run)
+
+    def leave() -> Event:
+        models.put_down()
+        return Unloaded(run.id)
+
+    loaded = yield from _in_place(models, command, run, models.first.nbytes if models.first else 0, leave)
     bench = set_up(loaded, tokenizer, command.params)
     models.put_down()
     models.first = bench
@@ -41,23 +47,30 @@ def load(models: Models, command: Load, run: Run) -> Job:
 
 def load_draft(models: Models, command: LoadDraft, run: Run) -> Job:
     bench = models.require()
-    if bench.speculation is None:
+    speculation = bench.speculation
+    if speculation is None:
         raise bench.cannot("Only a model that writes text can be drafted for.")
+
+    def leave() -> Event:
+        speculation.use(None)
+        memory.give_back()
+        return DraftLoaded(run.id, "")
+
     if not command.path:
-        bench.speculation.use(None)
-        yield DraftLoaded(run.id, "")
+        yield leave()
         return None
     tokenizer = Tokenizer.load(command.path)
-    if not _alike(tokenizer, bench.tokenizer):
+    if not alike(tokenizer, bench.tokenizer):
         raise EngineError(
             f"{tokenizer.name} has another tokenizer than {bench.info.name}, so it cannot draft for it.",
             "Choose a smaller model of the same family.",
         )
     params = command.params.replace(device=bench.loaded.device, threads=bench.loaded.threads)
-    draft = yield from _loading(replace(command, params=params), run)
+    draft = yield from _in_place(models, replace(command, params=params), run, speculation.nbytes, leave)
     if not isinstance(draft.model, Decoder):
         raise EngineError(f"{draft.name} is {KINDS[draft.kind]}", "Choose a model that writes text.")
-    bench.speculation.use(draft.model)
+    speculation.use(draft.model)
+    memory.give_back()  # the one before
     yield DraftLoaded(run.id, draft.name, draft.bytes_in_memory)
     return None
 
@@ -66,7 +79,13 @@ def load_second(models: Models, command: LoadSecond, run: Run) -> Job:
     bench = None
     if command.path:
         tokenizer = Tokenizer.load(command.path)
-        bench = set_up((yield from _loading(command, run)), tokenizer, command.params)
+
+        def leave() -> Event:
+            models.put_second_down()
+            return SecondLoaded(run.id, None)
+
+        loaded = yield from _in_place(models, command, run, models.second.nbytes if models.second else 0, leave)
+        bench = set_up(loaded, tokenizer, command.params)
     models.put_second_down()
     models.second = bench
     yield SecondLoaded(run.id, bench.info if bench is not None else None)
@@ -79,16 +98,24 @@ def unload(models: Models, command: Unload, run: Run) -> Job:
     return None
 
 
-def _in_place(models: Models, command: Load, run: Run) -> Generator[Event, None, LoadedModel]:
-    """Load a model beside the one in use, or, where there is no room for both, in its place."""
+def _in_place(
+    models: Models, command: Load | LoadDraft | LoadSecond, run: Run, old: int, leave: Callable[[], Event]
+) -> Generator[Event, None, LoadedModel]:
+    """Load a model beside the one that it replaces, or, where there is no room for both, in its place.
+
+    What was read of texts goes first, then the one before: old are its bytes, leave puts it down and tells so.
+    """
     try:
         return (yield from _loading(command, run))
     except OutOfMemory as error:
-        held = models.contexts.nbytes + (0 if models.first is None else models.first.loaded.bytes_in_memory)
-        if not 0 < error.missing <= held:
+        kept, missing = models.contexts.nbytes, error.missing
+        if not 0 < missing <= kept + old:
             raise
-    models.put_down()
-    yield Unloaded(run.id)
+    models.contexts.clear()
+    memory.give_back()
+    if missing <= kept:
+        return (yield from _in_place(models, command, run, old, leave))
+    yield leave()
     return (yield from _loading(command, run))
 
 
@@ -103,8 +130,3 @@ def _loading(command: Load | LoadDraft | LoadSecond, run: Run) -> Generator[Even
         return loaded
     finally:
         phases.close()
-
-
-def _alike(a: Tokenizer, b: Tokenizer) -> bool:
-    """Whether two tokenizers name the same ids the same; one may have more of them."""
-    return all(a.token(id) == b.token(id) for id in range(min(a.vocabulary_size, b.vocabulary_size)))

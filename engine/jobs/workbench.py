@@ -48,6 +48,11 @@ class Workbench:
     speculation: Speculation | None = None
     eight_bit: bool = False
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that go with it: its own, and those of what drafts for it."""
+        return self.loaded.bytes_in_memory + (0 if self.speculation is None else self.speculation.nbytes)
+
     def cannot(self, hint: str = "") -> EngineError:
         """The refusal of what another kind of model does."""
         return EngineError(f"{self.info.name} is {KINDS[self.loaded.kind]}", hint)

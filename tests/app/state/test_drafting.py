@@ -144,6 +144,19 @@ def test_loading_can_be_cancelled_and_another_model_does_not_inherit_what_was_on
     assert found.drafting.path == ""
 
 
+def test_a_draft_model_that_made_room_for_one_that_then_fails_is_no_longer_there(
+    found: State, fake: FakeEngine, bridge: Bridge
+) -> None:
+    load(found, fake, bridge)
+    found.drafting.load("/m/small")
+    draft(fake, bridge)
+    found.drafting.load("/m/other")
+    run, _ = fake.last(LoadDraft)
+    fake.play(run.id, [DraftLoaded(0, ""), Failed(0, "other is damaged.", "")])
+    bridge.deliver()
+    assert found.drafting.path == "" and found.settings.value("drafts") == {}
+
+
 def test_only_what_writes_on_from_a_text_is_drafted_for(found: State, fake: FakeEngine, bridge: Bridge) -> None:
     load(found, fake, bridge, kind="encoder")
     found.drafting.ask()
