@@ -79,8 +79,7 @@ def inspect(arguments: argparse.Namespace) -> int:
             print(f"{'in ' + arguments.precision:16} {plan['bytes']:,} bytes of weights")
         for each in plan["matrices"] if plan is not None else ():
             why = f" ({each['why']})" if each["why"] else ""
-            count = f"{each['matrices']:,} {'matrix' if each['matrices'] == 1 else 'matrices'}"
-            print(f"{'':16} {each['form']}: {count}, {each['nbytes']:,} bytes{why}")
+            print(f"{'':16} {each['form']}: {_count(each['matrices'])}, {each['nbytes']:,} bytes{why}")
     return 0
 
 
@@ -102,7 +101,7 @@ def quantize(arguments: argparse.Namespace) -> int:
         print_json(matrices=[dataclasses.asdict(each) for each in held])
     else:
         for each in held:
-            print(f"{each.form}: {each.matrices:,} matrices, {each.nbytes:,} bytes, off by {each.error:.2%}")
+            print(f"{each.form}: {_count(each.matrices)}, {each.nbytes:,} bytes, off by {each.error:.2%}")
     return 0
 
 
@@ -113,7 +112,8 @@ def cache(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(models=kept.models, bytes=kept.nbytes, cleared=arguments.clear)
     else:
-        print(f"{kept.models:,} quantised models {'removed' if arguments.clear else 'kept'}, {kept.nbytes:,} bytes")
+        models = f"{kept.models:,} quantised {'model' if kept.models == 1 else 'models'}"
+        print(f"{models} {'removed' if arguments.clear else 'kept'}, {kept.nbytes:,} bytes")
     return 0
 
 
@@ -132,3 +132,7 @@ def bench(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(lines(result)))
     return 0
+
+
+def _count(matrices: int) -> str:
+    return f"{matrices:,} {'matrix' if matrices == 1 else 'matrices'}"
