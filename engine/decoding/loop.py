@@ -318,11 +318,12 @@ def _draw_and_record(
 
     logits float32 [V], history [1, T]. must: the token that it has to be, or None.
     """
+    logits = logits.cpu()
     best = top_ids(logits, capture.candidates)
     result = trace(logits, history, sampling, best, moment)
     token = among(result.ids, result.left, moment.seed, moment.position) if must is None else must
     if capture.candidates and not bool((best == token).any()):
-        best = torch.cat((best, torch.tensor([token], device=best.device)))
-        result = trace(logits, history, sampling, best, moment)
+        best = torch.cat((best, torch.tensor([token])))
+        result = result.about(best)
     recorder.add(token, moment.position, logits, best, result)
     return token, advance(moment, sampling, result, token)

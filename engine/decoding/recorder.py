@@ -18,6 +18,7 @@ from torch import Tensor
 
 from engine.messages import Floats, TokenRecord
 from engine.sampling.chain import Trace
+from engine.sampling.search import best_places, deviation, entropy, shares
 from engine.text.tokenizer import Detokenizer, Tokenizer
 
 
@@ -203,42 +204,20 @@ class _Summary(NamedTuple):
 
 
 def _summary(logits: Floats, token: int) -> _Summary:
-    """What is said of a whole distribution [V]. In numpy, whose passes over 50,000 numbers cost half of torch's."""
-    with np.errstate(invalid="ignore"):
-        std = float(logits.std())
-    best = logits.max()
-    below = logits - best
-    weights = np.exp(below)
-    total = float(weights.sum())
-    log_total = math.log(total)
-    if logits.min() == -math.inf:
-        below[weights == 0] = 0  # minus infinity times nothing is nothing here
-    entropy = log_total - float(weights @ below) / total
+    """What is said of a whole distribution [V]."""
+    p, total = shares(logits[None])
+    best, doubt = float(logits.max()), float(entropy(logits[None], p)[0, 0])
     return _Summary(
-        logprob=float(logits[token] - best) - log_total,
+        logprob=float(logits[token]) - best - math.log(1 / float(p.max())),
         rank=int(np.count_nonzero(logits > logits[token])),
-        entropy=max(0.0, entropy) if math.isfinite(entropy) else 0.0,
-        lse=float(best) + log_total,
-        std=std,
+        entropy=max(0.0, doubt) if math.isfinite(doubt) else 0.0,
+        lse=float(total[0, 0]),
+        std=float(deviation(logits)) if logits.min() > -math.inf else math.nan,
     )
 
 
-SAMPLED = 16
-"""One in so many logits is looked at first, since a partition of a whole vocabulary costs more than a comparison."""
-
-
 def top_ids(logits: Tensor, count: int) -> Tensor:
-    """The ids of the count largest logits [V], int64, the largest first."""
-    count = min(count, logits.shape[0])
-    if not count or logits.device.type != "cpu":
-        return torch.topk(logits, count).indices
-    values = logits.numpy()
-    some = values[::SAMPLED]
-    # A sample says about where the border is; if fewer than asked for lie above it, all are looked through.
-    rank = min(len(some), 2 * count // SAMPLED + 16)
-    ids = np.flatnonzero(values >= np.partition(some, len(some) - rank)[len(some) - rank])
-    if len(ids) < count:
-        ids = np.arange(len(values))
-    least = np.partition(values[ids], len(ids) - count)[len(ids) - count]
-    ids = ids[values[ids] >= least]
+    """The ids of the count largest logits [V], int64, the largest first and equal ones by id."""
+    values = logits.cpu().numpy()
+    ids = best_places(values, count)
     return torch.from_numpy(ids[np.argsort(-values[ids], kind="stable")][:count])

@@ -1,13 +1,15 @@
 """The sampling chain: steps in the person's order, with a trace of who was removed where.
 
 A step is a pure function (logits float32 [B, V], history int64 [B, T], params) -> logits, cutting with -inf. It knows
-no model, so the chain can be run again on stored logits. A step at its neutral value does not run at all.
+no model, so the chain can be run again on stored logits. A step at its neutral value does not run at all. All of it
+happens on the CPU: a step asks small questions, each of which would wait for a GPU, and the record is made here anyway.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,10 +18,10 @@ from torch import Tensor
 from engine.params import FIRST, SamplingParams
 from engine.sampling import bans, cutoffs
 from engine.sampling.choosers import among, draw, probabilities, unusable
-from engine.sampling.cutoffs import survivors
 from engine.sampling.moment import START, Moment
 from engine.sampling.penalties import dry, no_repeat, penalties, stay
 from engine.sampling.plan import LAST, active
+from engine.sampling.search import survivors
 from engine.sampling.shaping import smoothing, temperature
 from engine.sampling.steering import adaptive_p, mirostat
 
@@ -111,11 +113,19 @@ class Trace:
         place = torch.searchsorted(self.ids, ids).clamp_(max=self.ids.numel() - 1)
         return self.left.softmax(dim=-1)[place] * (self.ids[place] == ids)
 
+    def about(self, ids: Tensor) -> Trace:
+        """The same, but asked about these ids."""
+        return replace(self, cut=_cut_at(self.kept, ids))
+
 
 def apply(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
     """Run the active steps on logits float32 [B, V] with history int64 [B, T]; gives the final logits [B, V]."""
-    _, left, ids = [("", logits, None), *_walk(logits, history, params, moment)][-1]
-    return _spread(left, ids, logits)
+    moment = _here(moment)
+    results = []
+    for row, past in zip(logits.cpu().split(1), history.cpu().split(1)):
+        _, left, ids, _ = [("", row, None, None), *_walk(row, past, params, moment)][-1]
+        results.append(_spread(left, ids, row))
+    return torch.cat(results).to(logits.device)
 
 
 def trace(
@@ -125,29 +135,19 @@ def trace(
 
     logits float32 [V], history int64 [T], candidate_ids int64 [N].
     """
-    row = logits.view(1, -1)
-    left, ids = row, None
+    row = logits.cpu().view(1, -1)
+    left, ids, alive = row, None, survivors(row[0])
     steps: list[str] = []
     kept: list[Tensor] = []
-    asked = candidate_ids.cpu().numpy()
-    cut = np.full(asked.shape, -1, np.int8)
     entering: tuple[Tensor, Tensor] | None = None
-    for name, left_now, ids_now in _walk(row, history.view(1, -1), params, moment):
+    for name, left_now, ids_now, alive_now in _walk(row, history.cpu().view(1, -1), params, _here(moment)):
         if name == "adaptive_p":
-            entering = _alone(left, ids)
-        left, ids = left_now, ids_now
-        if name in BENDING and kept:
-            kept.append(kept[-1])
-        else:
-            kept.append(survivors(left[0]) if ids is None else ids)
-        if asked.size and (len(kept) < 2 or len(kept[-1]) != len(kept[-2])):
-            # They ascend, so each candidate is where it would be inserted or nowhere.
-            there = kept[-1].cpu().numpy()
-            place = np.minimum(np.searchsorted(there, asked), len(there) - 1)
-            cut[(there[place] != asked) & (cut < 0)] = len(steps)
+            entering = alive, _of(alive, left, ids)
+        left, ids, alive = left_now, ids_now, alive_now
         steps.append(name)
-    final = _alone(left, ids)
-    return Trace(logits, *final, entering or final, tuple(steps), torch.from_numpy(cut), tuple(kept))
+        kept.append(alive)
+    final = alive, _of(alive, left, ids)
+    return Trace(row[0], *final, entering or final, tuple(steps), _cut_at(kept, candidate_ids), tuple(kept))
 
 
 def advance(moment: Moment, params: SamplingParams, result: Trace, token: int) -> Moment:
@@ -160,30 +160,47 @@ def advance(moment: Moment, params: SamplingParams, result: Trace, token: int) -
 
 def _walk(
     logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment
-) -> Iterator[tuple[str, Tensor, Tensor | None]]:
-    """After each active step: its name, the logits, and the ids of the columns left (None: the whole vocabulary).
+) -> Iterator[tuple[str, Tensor, Tensor | None, Tensor]]:
+    """One row [1, V] after each active step: the step's name, the logits, the ids of the columns left (None: the whole
+    vocabulary), and the ids that are not cut.
 
-    Where ids are given, no column is cut.
+    It goes on with those that are left as soon as they are few; where ids are given, no column is cut.
     """
-    if not bool(logits.amax().isfinite()):
+    if not math.isfinite(logits.numpy().max()):
         raise unusable()
-    whole = logits
+    whole, alive = logits, survivors(logits[0])
     ids: Tensor | None = None
     for name in active(params):
         if name in WHOLE:
             logits, ids = _spread(logits, ids, whole), None
         logits = STEPS[name](logits, history, params, moment)
-        if logits.shape[0] == 1 and (name not in WHOLE or name == "mirostat"):
-            kept = survivors(logits[0])
-            if ids is not None or kept.numel() <= logits.shape[1] // 2:  # worth going on with these alone
-                logits, ids = logits[:, kept], kept if ids is None else ids[kept]
-        yield name, logits, ids
+        if name not in BENDING:
+            left = survivors(logits[0])
+            if ids is None:
+                alive = left
+            elif len(left) < len(alive):
+                alive = ids[left]
+            if len(left) <= (logits.shape[1] // 2 if ids is None else logits.shape[1] - 1):
+                logits, ids = logits.index_select(1, left), alive
+        yield name, logits, ids, alive
 
 
-def _alone(logits: Tensor, ids: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Ids and logits of those in one row [1, N] that are not cut."""
-    kept = survivors(logits[0])
-    return (kept if ids is None else ids[kept]), logits[0, kept]
+def _cut_at(kept: Sequence[Tensor], ids: Tensor) -> Tensor:
+    """For each of these ids the index of the step that it was gone after, -1 where it never was: int8 [N]."""
+    asked = ids.cpu().numpy()
+    cut, before = np.full(asked.shape, -1, np.int8), 0
+    for index, there in enumerate(each.numpy() for each in kept):
+        if len(there) != before:
+            # They ascend, so each is where it would be inserted or nowhere.
+            place = np.minimum(np.searchsorted(there, asked), len(there) - 1)
+            cut[(there[place] != asked) & (cut < 0)] = index
+        before = len(there)
+    return torch.from_numpy(cut)
+
+
+def _of(alive: Tensor, logits: Tensor, ids: Tensor | None) -> Tensor:
+    """The logits [n] of those that are not cut, of a row [1, N] whose columns have these ids."""
+    return logits[0] if ids is not None or len(alive) == logits.shape[1] else logits[0, alive]
 
 
 def _spread(logits: Tensor, ids: Tensor | None, like: Tensor) -> Tensor:
@@ -191,3 +208,10 @@ def _spread(logits: Tensor, ids: Tensor | None, like: Tensor) -> Tensor:
     if ids is None:
         return logits
     return torch.full_like(like, -torch.inf).index_copy_(1, ids, logits)
+
+
+def _here(moment: Moment) -> Moment:
+    """The same moment with its tensors on the CPU."""
+    there = {name: getattr(moment, name) for name in ("source", "allowed", "against")}
+    moved = {name: each.cpu() for name, each in there.items() if each is not None and each.device.type != "cpu"}
+    return replace(moment, **moved) if moved else moment

@@ -9,7 +9,7 @@ from torch import where as choose
 
 from engine.params import SamplingParams
 from engine.sampling.moment import START, Moment
-from engine.sampling.repetition import longest_match, repeats
+from engine.sampling.repetition import longest_match, repeats, tally
 
 
 def penalties(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
@@ -25,12 +25,13 @@ def penalties(logits: Tensor, history: Tensor, params: SamplingParams, moment: M
     recent = history[:, -params.penalty_window :]
     if not recent.shape[1]:
         return logits
+    r, f, s = params.repetition_penalty, params.frequency_penalty, params.presence_penalty
     result = logits.clone()
-    for row, past in zip(result, recent):
-        ids, counts = past.unique(return_counts=True)
+    for row, past in zip(result.numpy(), recent.numpy()):
+        ids, counts = tally(past)
         values = row[ids]
-        values = choose(values > 0, values / params.repetition_penalty, values * params.repetition_penalty)
-        row[ids] = values - counts * params.frequency_penalty - params.presence_penalty
+        values = np.where(values > 0, values / np.float32(r), values * np.float32(r))
+        row[ids] = values - counts.astype(np.float32) * np.float32(f) - np.float32(s)
     return result
 
 
@@ -53,21 +54,14 @@ def dry(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment 
     M, B, A: dry_multiplier, dry_base, dry_allowed_length; m is the longest such run within dry_window and between
     breakers. logits [B, V], history int64 [B, T]. Source: p-e-w, text-generation-webui, pull request 5677.
     """
-    ids: list[int] = []
-    rows: list[int] = []
-    amounts: list[float] = []
-    longest = longest_match(params)
-    breakers = np.fromiter(moment.breakers, np.int64, len(moment.breakers))
-    for row, past in enumerate(history[:, -params.dry_window :].cpu().numpy() if params.dry_window else ()):
-        for x, length in repeats(past, breakers, longest).items():
-            if length >= params.dry_allowed_length:
-                rows.append(row)
-                ids.append(x)
-                amounts.append(params.dry_multiplier * params.dry_base ** (length - params.dry_allowed_length))
-    if not ids:
+    if not params.dry_window:
         return logits
-    at = (torch.tensor(rows, device=logits.device), torch.tensor(ids, device=logits.device))
-    return logits.index_put(at, -logits.new_tensor(amounts), accumulate=True)
+    result, longest = logits.clone(), longest_match(params)
+    for row, past in zip(result.numpy(), history[:, -params.dry_window :].numpy()):
+        for x, length in repeats(past, moment.breakers, longest).items():
+            if length >= params.dry_allowed_length:
+                row[x] -= params.dry_multiplier * params.dry_base ** (length - params.dry_allowed_length)
+    return result
 
 
 def no_repeat(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:

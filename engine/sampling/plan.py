@@ -21,6 +21,7 @@ KNOBS = {
 }
 
 
+@functools.lru_cache(maxsize=32)
 def active(params: SamplingParams) -> tuple[str, ...]:
     """The steps that do anything, in order; one that rests because of another setting does not."""
     off = _off()

@@ -21,24 +21,29 @@ def longest_match(params: SamplingParams) -> int:
     return int(min(LONGEST_MATCH, params.dry_allowed_length + HIGHEST_EXPONENT / growth))
 
 
-def repeats(past: npt.NDArray[np.int64], breakers: npt.NDArray[np.int64], longest: int) -> dict[int, int]:
+def repeats(past: npt.NDArray[np.int64], breakers: frozenset[int], longest: int) -> dict[int, int]:
     """For every id that followed the last id of past [T] before: how many ids up to the end match there, at most."""
     end = len(past) - 1
-    if end < 1 or past[end] in breakers:
+    if end < 1 or int(past[end]) in breakers:
         return {}
-    stops = np.isin(past, breakers) if breakers.size else np.zeros(len(past), bool)
     at = np.flatnonzero(past[:end] == past[end])  # where an earlier run that ends like this one ends
-    length = np.ones(len(past), np.int64)
-    alive = at
-    for back in range(1, longest):
-        if back > end or stops[end - back]:
+    length = np.ones(len(at), np.int64)
+    alive = np.arange(len(at))
+    for back in range(1, min(longest, end + 1)):
+        if not alive.size or int(past[end - back]) in breakers:
             break
-        alive = alive[alive >= back]
-        alive = alive[past[alive - back] == past[end - back]]
-        if not alive.size:
-            break
+        alive = alive[at[alive] >= back]
+        alive = alive[past[at[alive] - back] == past[end - back]]
         length[alive] += 1
     found: dict[int, int] = {}
-    for x, count in zip(past[at + 1].tolist(), length[at].tolist()):
+    for x, count in zip(past[at + 1].tolist(), length.tolist()):
         found[x] = max(count, found.get(x, 0))
     return found
+
+
+def tally(past: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The ids of past [T > 0], ascending, and how often each is there; half of what numpy's unique takes."""
+    ordered = np.sort(past)
+    after = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1  # where the next id begins
+    edges = np.concatenate(([0], after, [len(past)]))
+    return ordered[edges[:-1]], edges[1:] - edges[:-1]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from engine.params import SamplingParams
 from engine.sampling.moment import START, Moment
+from engine.sampling.search import entropy, shares
 
 
 def temperature(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
@@ -22,13 +24,13 @@ def temperature(logits: Tensor, history: Tensor, params: SamplingParams, moment:
     if params.dynamic_range <= 0 or "dynamic_range" in params.resting:
         return logits / params.temperature
     low, high = max(0.0, params.temperature - params.dynamic_range), params.temperature + params.dynamic_range
-    surprise = logits.logsumexp(dim=-1, keepdim=True) - logits
-    entropy = ((-surprise).exp() * surprise.clamp(max=1000)).sum(dim=-1, keepdim=True)
-    count = (logits > -torch.inf).sum(dim=-1, keepdim=True)
-    share = torch.where(count > 1, entropy / count.clamp(min=2).log(), 1.0).clamp(0, 1)
+    values = logits.numpy()
+    count = (values > -np.inf).sum(-1, keepdims=True)
+    open_by = entropy(values, shares(values)[0]) / np.log(np.maximum(count, 2))
+    share = np.where(count > 1, open_by, 1).clip(0, 1)
     heat = low + (high - low) * share**params.dynamic_exponent
     # As near to nought as single precision can divide by: there the best token takes all.
-    return logits / heat.clamp(min=1e-3)
+    return logits / torch.from_numpy(heat.clip(1e-3).astype(np.float32))
 
 
 def smoothing(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:

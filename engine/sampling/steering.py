@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from engine.params import SamplingParams
-from engine.sampling.cutoffs import largest
 from engine.sampling.moment import START, Moment
+from engine.sampling.search import keep_where, largest, shares
 
 ZIPF_TOKENS = 100
 """How many of the likeliest tokens Mirostat's first version fits its slope on; the paper's m."""
@@ -28,20 +29,19 @@ def mirostat(logits: Tensor, history: Tensor, params: SamplingParams, moment: Mo
     ((s - 1) 2^mu / (1 - N^(1 - s)))^(1 / s) with N the vocabulary. Source: Basu et al. 2021, Mirostat, algorithms 1, 2.
     """
     mu = moment.mu(params)
-    best, total = logits.amax(dim=-1, keepdim=True), logits.logsumexp(dim=-1, keepdim=True)
+    values = logits.numpy()
+    best, (_, total) = values.max(-1, keepdims=True), shares(values)
     if params.mirostat == "v2":
-        lowest = torch.minimum(best, total - mu * math.log(2))
+        lowest = total - mu * math.log(2)
     else:
-        count = int((logits > -torch.inf).sum(dim=-1).min())
-        top = largest(logits, min(ZIPF_TOKENS, count))
-        steps = torch.arange(top.shape[-1] - 1, device=logits.device, dtype=torch.float64)
-        t = ((steps + 2) / (steps + 1)).log()
-        b = (top[:, :-1] - top[:, 1:]).double()  # ln of neighbouring probabilities' ratio
-        slope = (t * b).sum(dim=-1) / t.square().sum().clamp(min=1e-12)
-        keep = [_zipf_count(float(s), mu, logits.shape[-1]) for s in slope]
-        lowest = torch.stack([largest(row.unsqueeze(0), k)[0, -1:] for row, k in zip(logits, keep)])
-        lowest = torch.minimum(best, lowest)
-    return torch.where(logits < lowest, logits.new_tensor(-torch.inf), logits)
+        top = largest(values, min(ZIPF_TOKENS, int((values > -np.inf).sum(-1).min())))
+        steps = np.arange(top.shape[-1] - 1, dtype=np.float64)
+        t = np.log((steps + 2) / (steps + 1))
+        b = (top[:, :-1] - top[:, 1:]).astype(np.float64)  # ln of neighbouring probabilities' ratio
+        slope = (t * b).sum(-1) / max(np.square(t).sum(), 1e-12)
+        keep = [_zipf_count(float(s), mu, values.shape[-1]) for s in slope]
+        lowest = np.stack([largest(row[None], k)[0, -1:] for row, k in zip(values, keep)])
+    return keep_where(logits, values >= np.minimum(best, lowest))
 
 
 def adaptive_p(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:

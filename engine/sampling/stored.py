@@ -59,7 +59,7 @@ class Stored:
         self.positions = [r.position for r in records]
         self.seed, self.vocabulary, self.prompt = seed, vocabulary, prompt
         self.history = np.asarray(history, np.int64)
-        self.breakers = np.fromiter(breakers, np.int64, len(breakers))
+        self.breakers = breakers
         self.kinds = len(np.unique(self.history))
         self.std = np.array([r.std for r in records])
         self.noise = np.zeros(self.raw.shape)

@@ -123,6 +123,17 @@ def test_the_trace_names_the_step_that_removed_each_candidate(
         assert result.mass[index] == pytest.approx(float(logits.softmax(0)[alive].sum()), abs=1e-5)
 
 
+@given(st.integers(0, 1000), some_params)
+@settings(max_examples=30)
+def test_a_trace_that_is_asked_about_others_answers_as_if_it_had_been_at_first(
+    seed: int, params: SamplingParams
+) -> None:
+    logits, history = random_logits(seed, 500), torch.randint(0, 500, (20,))
+    others = torch.tensor([499, 3, 77])
+    first = trace(logits, history, params, logits.topk(9).indices)
+    assert torch.equal(first.about(others).cut, trace(logits, history, params, others).cut)
+
+
 def test_rows_of_a_batch_are_treated_each_for_itself() -> None:
     logits = torch.stack([random_logits(0), random_logits(1, spread=0.5)])
     history = torch.randint(0, 3000, (2, 40))
