@@ -152,20 +152,23 @@ def write(
     early: object,
     check: Callable[[], None],
     structure: Structure | None = None,
+    forced: int = 0,
 ) -> Generator[Event, None, str]:
     """Write an answer with sampling's beams: yields Started, the Beams of every step, Tokens once and Generated.
 
     begin: the prompt's ids, so many as `prompt` says, and those that the answer has; of the context the longest common
-    prefix is reused. early: generation_config's early_stopping. When it is cancelled, the best beam up to then is the
-    answer. Returns the reason it ended.
+    prefix is reused. forced: how many of the last of them are told and recorded as if they had been found. early:
+    generation_config's early_stopping. When it is cancelled, the best beam up to then is the answer. Returns the reason
+    it ended.
     """
     model = context.model
+    known, must = begin[: len(begin) - forced], tuple(begin[len(begin) - forced :])
     check_prompt(begin, model)
     stops: bool | Literal["never"] = "never" if early == "never" else early is True
     how = Search(sampling.beams, sampling.length_penalty, stops, sampling.max_new_tokens)
     target = model if isinstance(model, Target) else None
     source = target.source if target is not None else ()
-    context.keep(begin)
+    context.keep(known)
     context.prepare(len(begin) + min(how.max_new_tokens, model.config.context - len(begin)))
     yield Started(run, tuple(begin[:prompt]), rendered, 0, len(context.ids), source)
     begun = time.perf_counter()
@@ -177,24 +180,23 @@ def write(
             adjust = functools.partial(_adjusted, target.rules, sampling, moment_of)
             steps = search(target.model, target.read(check), begin, eos_ids, how, check, adjust)
         else:
-            yield from read(run, context, begin[len(context.ids) : -1], check)
+            yield from read(run, context, known[len(context.ids) : -1], check)
             adjust = functools.partial(_adjusted, None, sampling, moment_of)
             steps = search(model, None, begin, eos_ids, how, check, adjust, context.cache)
         while True:
             held = next(steps)
-            beams = tuple(Beam(found.ids, tokenizer.decode(found.ids), found.score) for found in held)
-            yield Beams(run, beams)
+            yield Beams(run, _shown(tokenizer, must, held, False))
     except Cancelled:
         pass
     except StopIteration as end:
         held = end.value
         finish = "eos" if held[0].ids[-1] in eos_ids else "length"
     seconds = time.perf_counter() - begun
-    shown = tuple(Beam(found.ids, tokenizer.decode(found.ids), found.score, finish != "cancelled") for found in held)
-    recorder = Recorder(tokenizer, begin, sampling.stop)
+    shown = _shown(tokenizer, must, held, finish != "cancelled")
+    recorder = Recorder(tokenizer, known, sampling.stop)
     if target is not None:  # what the model itself says is recorded, without the rules
         context = Context.fresh(Target(target.model, source), context.tap.params)
-    _read_again(context, begin, held[0].ids if held else (), recorder, sampling, moment_of)
+    _read_again(context, known, (*must, *held[0].ids) if held else (), recorder, sampling, moment_of)
     if recorder.stopped:
         finish = "stop"
     text, records = recorder.finish()
@@ -209,6 +211,13 @@ def write(
         ]
     )
     return finish
+
+
+def _shown(tokenizer: Tokenizer, must: tuple[int, ...], held: Sequence[Found], finished: bool) -> tuple[Beam, ...]:
+    """The beams as they are told: with the ids that they had to begin with."""
+    return tuple(
+        Beam((*must, *found.ids), tokenizer.decode((*must, *found.ids)), found.score, finished) for found in held
+    )
 
 
 def _moment(

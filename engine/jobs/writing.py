@@ -73,6 +73,7 @@ def generate(models: Models, command: Generate, run: Run) -> Job:
             early,
             check,
             structure,
+            len(forced),
         )
     else:
         writing = loop.generate(
