@@ -43,7 +43,7 @@ LISTS = (
     ("Length", "stop", "stop string", "Stop at this text, \\n for a line break"),
     ("Repetition", "dry_breakers", "DRY breaker", "A text that ends a run, \\n for a line break"),
     ("Words", "banned_words", "banned word", "A word, or #123 for a token's id"),
-    ("Words", "banned_phrases", "banned phrase", "Words that must not follow each other"),
+    ("Words", "banned_phrases", "banned phrase", "A run of words"),
 )
 """Settings that are lists of texts: the group, the name, what one text is called, the hint where one is typed."""
 AGAINST = "What the answer is to keep away from"

@@ -21,6 +21,7 @@ class TokenPieces(QObject):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self._workspace = workspace
+        self._model = workspace.info
         self._texts: tuple[str, ...] = ()
         self._asked: dict[int, str] = {}  # texts by their run
         self.found: dict[str, tuple[tuple[int, str], ...]] = {}
@@ -33,6 +34,8 @@ class TokenPieces(QObject):
     def ask(self, texts: Iterable[str]) -> None:
         """These texts are shown now; what is not known of them is asked."""
         self._texts = tuple(dict.fromkeys(texts))
+        if self._workspace.info is not self._model:
+            self._model, self.found, self._asked = self._workspace.info, {}, {}
         self.found = {text: self.found[text] for text in self._texts if text in self.found}
         if self.vocabulary:
             for text in self._texts:
@@ -48,5 +51,4 @@ class TokenPieces(QObject):
             self.changed.emit()
 
     def _on_model(self, _: ModelInfo | None) -> None:
-        self.found, self._asked = {}, {}
         self.ask(self._texts)

@@ -125,7 +125,7 @@ class BiasTable(TextRow):
             self._lines.addWidget(line)
 
     def _add(self) -> None:
-        self.entry.setFocus()  # a number that is being typed is taken when the keyboard leaves it
+        self.entry.setFocus()
         text = meant(self.entry.text())
         if not text:
             return

@@ -2,39 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QTimer, Signal
-from PySide6.QtGui import QFocusEvent
-
-from app.widgets.ask_text import TextField
-from app.widgets.text_row import PAUSE, TextRow, words_of
-
-
-class SettledField(TextField):
-    """A field whose text is taken once nobody types: after a pause, or when the keyboard goes elsewhere."""
-
-    settled = Signal()
-
-    def __init__(self, name: str, words: str, hint: str, height: int = 64) -> None:
-        super().__init__(name, words, hint, height)
-        self._pause = QTimer(self, singleShot=True, interval=PAUSE)
-        self._pause.timeout.connect(self.settled)
-        self.textChanged.connect(self._pause.start)
-        self.submitted.connect(self._settle)
-
-    def put(self, text: str) -> None:
-        """Show another text, as if nobody had typed it."""
-        if text != self.toPlainText():
-            self.setPlainText(text)
-        self._pause.stop()
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        super().focusOutEvent(event)
-        self._settle()
-
-    def _settle(self) -> None:
-        if self._pause.isActive():
-            self._pause.stop()
-            self.settled.emit()
+from app.widgets.settled_field import SettledField
+from app.widgets.text_row import TextRow, words_of
 
 
 class PromptRow(TextRow):

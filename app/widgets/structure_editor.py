@@ -16,14 +16,13 @@ from app import theme
 from app.state.presets import FORMS
 from app.widgets.form import Row
 from app.widgets.named import named, quiet_button
-from app.widgets.prompt_row import SettledField
+from app.widgets.settled_field import SettledField
 from app.widgets.structure_tester import StructureTester
 from app.widgets.text_row import words_of
 from engine import Param, Params
 
 NONE = "None"
 HINTS = {"schema": '{"type": "object"}', "regex": "(yes|no)", "grammar": 'start: "yes" | "no"'}
-HEIGHTS = {"schema": 148, "regex": 60, "grammar": 100}  # pixels
 HELP = "What the answer has to be. Tokens that cannot go on that way are cut before anything is drawn."
 
 PERSON = """{
@@ -82,9 +81,8 @@ class StructureEditor(Row):
             self.chooser.addItem(label, name)
         self.chooser.setMinimumWidth(96)
         self.chooser.activated.connect(self._choose)
-        self.top.addWidget(self.chooser)
         self.top.addWidget(self.help)
-        self.editor = SettledField("structureSource", "Form", "")
+        self.editor = SettledField("structureSource", "Form", "", 64, 260)
         self.editor.settled.connect(self._take)
         self.examples = named(QPushButton("Examples"), "structureExamples")
         menu = QMenu(self.examples)
@@ -112,6 +110,7 @@ class StructureEditor(Row):
         for widget in (self._told, self.editor, self._problem, self.tester):
             inner.addWidget(widget)
         self.column.setSpacing(4)
+        self.column.addWidget(self.chooser)
         self.column.addLayout(line)
         self.column.addWidget(self._holder)
         theme.theme_changed.connect(self._tint_editor)
@@ -214,7 +213,6 @@ class StructureEditor(Row):
             self._told.setText(words_of(self.form).help)
             self.editor.setAccessibleName(self._labels[self.form])
             self.editor.setPlaceholderText(HINTS[self.form])
-            self.editor.setFixedHeight(HEIGHTS[self.form])
 
     def _tint_editor(self, *_: object) -> None:
         self.open.setIcon(theme.icon("folder-open", 16, "muted"))

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QLabel, QTextEdit, QVBoxLayout, QWidget
 
 from app import theme
 from app.widgets.pieces import worded
-from app.widgets.prompt_row import SettledField
+from app.widgets.settled_field import SettledField
 
 HINT = "A text to try: how far does it fit?"
 
@@ -20,7 +20,7 @@ class StructureTester(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.field = SettledField("structureText", "A text to try the form with", HINT, 56)
+        self.field = SettledField("structureText", "A text to try the form with", HINT, 44)
         self.field.settled.connect(self.settled)
         self.field.textChanged.connect(self.clear)
         self._told = QLabel(wordWrap=True)
@@ -76,6 +76,8 @@ class StructureTester(QWidget):
 
 def verdict_words(text: str, fits: int, complete: bool) -> str:
     """How far a text fits, in a sentence."""
+    if not fits and text:
+        return f"It cannot begin with “{worded(text[0])}”."
     if fits < len(text):
         return f"The first {fits} of {len(text)} characters fit; “{worded(text[fits])}” cannot follow."
     return "It fits, and is complete." if complete else "It fits so far, and has to go on."

@@ -12,7 +12,6 @@ from app.widgets.form import Row
 from app.widgets.pieces import SIGNS
 from engine import Param, SamplingParams, Words
 
-PAUSE = 300  # milliseconds without a key before what is typed is taken
 ESCAPES = {"\\n": "\n", "\\t": "\t", "\\\\": "\\"}
 
 

@@ -25,6 +25,7 @@ class ValueEdit(QLineEdit):
         self.setAccessibleName(f"{knob.label}, value")
         self.setToolTip(f"From {self.words(knob.low)} to {self.words(knob.high)}{self._off_words()}")
         self.editingFinished.connect(self._take)
+        self.returnPressed.connect(self._take)  # so that whoever waits for Return finds the number taken
         self._show()
 
     @property
