@@ -239,7 +239,7 @@ class Pane(QWidget):
         """Draw everything now."""
         self._timer.stop()
         begun = time.perf_counter()
-        info, record, focused = self._workspace.info, self._captures.record, self._captures.focused
+        info, record, focused = self._captures.info, self._captures.record, self._captures.focused
         reads = info is not None and info.kind == "encoder"
         shown = focused is not None and (record is None) == reads
         self._empty.setText(NO_TEXT if reads else EMPTY)
@@ -340,18 +340,17 @@ class Pane(QWidget):
     def _show_reader(self) -> None:
         rereading, captures = self._captures.rereading, self._captures
         missing = self._weights() is None and not captures.rolling
-        if missing and not captures.live and not rereading.running:
+        if missing and not captures.live and not captures.foreign and not rereading.running:
             self._read_if_cheap()
-        words = (
-            "" if not missing or captures.live else rereading.error or (FURTHER if captures.beyond else "Not captured.")
-        )
-        if words and self._rolls and not captures.rollable(self._part):
+        words = captures.foreign or rereading.error or (FURTHER if captures.beyond else "Not captured.")
+        if self._rolls and not captures.rollable(self._part):
             words = "Rollout needs all rows of all layers: this text is too long for them to be kept."
-        self.reader.show_reading(rereading.progress, words)
+        wanted = missing and not captures.live
+        self.reader.show_reading(rereading.progress, words if wanted else "", not captures.foreign)
 
     def _read_if_cheap(self) -> None:
         """Capture a stored answer's attention without being asked, once, where it takes a moment."""
-        info, focused = self._workspace.info, self._captures.focused
+        info, focused = self._captures.info, self._captures.focused
         if info is None or focused is None or not self.isVisible():
             return
         beyond = self._captures.beyond

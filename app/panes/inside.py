@@ -75,8 +75,8 @@ class Pane(QWidget):
 
     def _show_layers(self) -> None:
         inside, focused = self._inside, self._captures.focused
-        self._layers.setCurrentIndex(0 if focused is None or self._workspace.info is None else 1)
-        if focused is None or self._workspace.info is None:
+        self._layers.setCurrentIndex(0 if focused is None or self._captures.info is None else 1)
+        if focused is None or self._captures.info is None:
             return
         rows = inside.rows
         names: list[str] = []
@@ -85,9 +85,10 @@ class Pane(QWidget):
             ids = rows.ids[rows.first :] if reads else (*rows.ids[rows.first + 1 :], *self._next(rows.ids))
             names = self._captures.names(ids, "source" if reads else "target")
         self.lens.show_rows(rows, names, inside.place)
-        if rows is None and inside.progress is None and not self._captures.live:
+        if rows is None and inside.progress is None and not self._captures.live and not self._captures.foreign:
             self._look_if_cheap()
-        self.lens.reader.show_reading(inside.progress, self._words(), not self._captures.live)
+        askable = not self._captures.live and not self._captures.foreign
+        self.lens.reader.show_reading(inside.progress, self._words(), askable)
 
     def _next(self, ids: tuple[int, ...]) -> tuple[int, ...]:
         """The token that the last row wrote, which was not read."""
@@ -101,10 +102,10 @@ class Pane(QWidget):
             return ""
         if self._captures.live:
             return LIVE
-        if inside.error:
-            return inside.error
+        if self._captures.foreign or inside.error:
+            return self._captures.foreign or inside.error
         tokens, layers, count, seconds = inside.cost()
-        info = self._workspace.info
+        info = self._captures.info
         time = f", about {max(1, round(seconds)):,} s" if info is not None and info.device == "CPU" else ""
         return f"Not looked at. To look reads {tokens:,} tokens and asks {layers} layers about {count} of them{time}."
 
@@ -112,7 +113,7 @@ class Pane(QWidget):
         """Once for each token, where it takes a moment."""
         focused = self._captures.focused
         *_, count, seconds = self._inside.cost()
-        if self.isVisible() and focused is not None and focused != self._tried and count and seconds <= CHEAP:
+        if self.isVisible() and focused not in (None, self._tried) and count and seconds <= CHEAP:
             self._tried = focused
             self._inside.look()
 

@@ -1,36 +1,34 @@
-"""What was captured of the answers: their token records, the attention of the context, and the token in focus.
+"""What was captured of the answers: the attention of the context in focus, on top of their token records.
 
 The panes and the transcript's token view meet here and nowhere else. Attention belongs to one context at a time; an
-answer whose context begins alike sees the rows that both share, any other is told that nothing was captured.
+answer whose context begins alike sees the rows that both share, any other is told that nothing was captured. What an
+answer looked at is read again by the model that wrote it, the loaded one or the second, or not at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import Signal
 
 from app.state.attention import BUDGET, PARTS, AttentionStore, Part, Weights, shared
+from app.state.names import Names, Vocabulary
+from app.state.recorded import Recorded
 from app.state.rereading import Rereading, prompt_again
 from app.state.rollout import Rollout
+from app.state.second import Second
 from app.state.workspace import Workspace
 from engine import (
     AttentionRows,
     AttentionThumbnails,
     CaptureParams,
     Done,
-    Drawing,
     Event,
     Failed,
     ModelInfo,
-    NamePieces,
-    OpenRecords,
     Prompt,
-    Records,
     Retune,
     Started,
-    Tokenized,
     TokenRecord,
     Tokens,
 )
@@ -41,167 +39,64 @@ ALL_LAYERS = 64 * 2**20
 CANDIDATES = 256
 """Recorded for each token: so many that what other settings would have drawn can be told from them."""
 
-KEPT_RECORDS = 8000  # tokens whose records stay in memory (6 KB each); others are read from the store again
 
+class Captures(Recorded):
+    """attention_changed: rows, thumbnails or pieces are new."""
 
-class Captures(QObject):
-    """records_changed: message and the first new index. focus_changed: message and index of the token in focus.
-
-    settled: message whose records are whole, for now. follow_changed: whether the focus follows the newest token.
-    attention_changed: rows, thumbnails or pieces are new.
-    """
-
-    records_changed = Signal(str, int)
-    settled = Signal(str)
-    focus_changed = Signal(str, int)
-    follow_changed = Signal(bool)
     attention_changed = Signal()
 
-    def __init__(self, workspace: Workspace) -> None:
-        super().__init__()
-        self._workspace = workspace
-        self._records: dict[str, list[TokenRecord]] = {}
-        self._drawings: dict[str, list[Drawing]] = {}
-        self._contexts: dict[str, Prompt] = {}
+    def __init__(self, workspace: Workspace, second: Second) -> None:
+        super().__init__(workspace)
+        self._second = second
+        self._writers: dict[str, tuple[str, bool]] = {}  # the name of a message's model, and whether it was the second
         self._prompts: dict[str, tuple[int, ...]] = {}  # ids of the prompt that led to a message
         self._sources: dict[str, tuple[int, ...]] = {}  # ids that an encoder read for it
-        self._shown: frozenset[str] | None = None
+        self._readers: dict[str, bool] = {}  # whether the second model read these ids
         self._joined: tuple[object, list[int]] = (None, [])  # what _ids() found last, and for what
-        self._opening: set[str] = set()
-        self._live: dict[int, str] = {}  # run -> the message it writes
-        self._latest = 0  # the run started last: its attention is the one kept
         self._visible: set[str] = set()
         self._layer = 0
-        self._wish = True
         self._store = AttentionStore()
+        self._of_second = False  # whether the rows in the store are the second model's
         self._rollout = Rollout(self._store)
         self._thumbnails: dict[str, AttentionThumbnails] = {}  # by the name of their first layer
-        self._pieces: dict[tuple[str, int], str] = {}  # by side: a source may have another vocabulary than its target
-        self._asked: set[tuple[str, int]] = set()  # those that were asked for
-        self.following = True
-        self.focused: tuple[str, int] | None = None
+        self._names = Names(workspace)
+        self._names.changed.connect(self.attention_changed)
         self.source_row = 0
         """The token of the source in focus."""
         self.rereading = Rereading(workspace)
         self.rereading.began.connect(self._on_context)
         self.rereading.captured.connect(self._take_attention)
         workspace.event.connect(self._take)
-        workspace.model_changed.connect(self._on_model)
+        workspace.model_changed.connect(lambda _: self._forget(second=False))
+        second.changed.connect(lambda _: self._forget(second=True))
 
-    # --- records ----------------------------------------------------------------------------------------------------
+    # --- the context in focus ---------------------------------------------------------------------------------------
 
-    def records(self, message: str) -> list[TokenRecord]:
-        """The records of a message as far as they are here; want() brings those of a stored one."""
-        return self._records.get(message, [])
+    def set_context(self, message: str, prompt: Prompt, model: str = "", second: bool = False) -> None:
+        """What the model read before this message: from it the attention of a stored answer is captured again.
 
-    def drawings(self, message: str) -> list[Drawing]:
-        """What the runs that wrote this message drew with, in their order."""
-        return self._drawings.get(message, [])
-
-    def drawing(self, message: str, position: int) -> Drawing | None:
-        """What the token at this position was drawn with."""
-        return next((d for d in reversed(self.drawings(message)) if len(d.ids) <= position), None)
-
-    def writing(self, message: str) -> bool:
-        """Whether this message is being written."""
-        return message in self._live.values()
-
-    def adopt(self, message: str, records: Sequence[TokenRecord], drawings: Sequence[Drawing]) -> None:
-        """Records of a message that came another way: those that a branch begins with, or all of a whole answer's."""
-        self._records[message], self._drawings[message] = list(records), list(drawings)
-        self.records_changed.emit(message, 0)
-        if self.following:
-            self._focus_newest(message)
-        self._forget_old()
-
-    def want(self, message: str) -> None:
-        """Read a stored message's records, unless they are here."""
-        if message not in self._opening and not self._records.get(message):
-            self._open(message)
+        model: its name, "" for the one that is loaded. second: it was the second one, or it may be either.
+        """
+        loaded = self._workspace.info.name if self._workspace.info is not None else ""
+        self._writers[message] = (model or loaded, second)
+        if self._contexts.get(message) != prompt:
+            super().set_context(message, prompt)
+            self._prompts.pop(message, None)
+            self._sources.pop(message, None)
 
     def begin(self, message: str, run: int) -> None:
         """This run writes this message from now on."""
-        self._live[run] = message
-        self._latest = run
         self.rereading.cancel()
-        prompt = self._contexts.get(message, Prompt())
-        if (prompt.answer_ids or prompt.answer_text) and not self._records.get(message):
-            self._open(message)
-        self._records[message] = self._records.pop(message, [])
-        self._set_following(self._wish)
-        self._forget_old()
-
-    def set_context(self, message: str, prompt: Prompt) -> None:
-        """What the model read before this message: from it the attention of a stored answer is captured again."""
-        if self._contexts.get(message) != prompt:
-            self._contexts[message] = prompt
-            self._prompts.pop(message, None)
-            self._sources.pop(message, None)
+        super().begin(message, run)
 
     def watch(self, key: str, prompt: Prompt, row: int = 0) -> None:
         """Look at a text that an encoder reads; nothing is written, so its focus is a row of the source."""
         self.set_context(key, prompt)
         if prompt.ids is not None:
-            self._sources[key] = prompt.ids
+            self._sources[key], self._readers[key] = prompt.ids, False
         self.show((key,))
         self.focused, self.source_row = (key, 0), row
         self.focus_changed.emit(key, 0)
-
-    def _open(self, message: str) -> None:
-        self._opening.add(message)
-        self._workspace.submit(OpenRecords(message), lambda event: self._on_stored(message, event))
-
-    def _on_stored(self, message: str, event: Event) -> None:
-        if isinstance(event, Records):
-            records = list(event.records)
-            put_records(records, self.records(message))
-            self._records[message] = records
-            begun = [d for d in self.drawings(message) if d not in event.drawings]
-            self._drawings[message] = [*event.drawings, *begun]
-            self.records_changed.emit(message, 0)
-            if not self.writing(message):
-                self.settled.emit(message)
-            if self.following and not self._live:
-                self._focus_newest(message)
-            self._forget_old()
-        elif isinstance(event, Done | Failed):
-            self._opening.discard(message)
-
-    def _add(self, message: str, records: Sequence[TokenRecord]) -> None:
-        first = put_records(self._records.setdefault(message, []), records)
-        self.records_changed.emit(message, first)
-        if self.following:
-            self._focus_newest(message)
-
-    def _forget_old(self) -> None:
-        pinned = {*self._live.values(), self.focused[0] if self.focused else ""}
-        kept = sum(map(len, self._records.values()))
-        for message in [m for m in self._records if m not in pinned]:
-            if kept <= KEPT_RECORDS:
-                return
-            kept -= len(self._records.pop(message))
-            self._drawings.pop(message, None)
-
-    # --- focus ------------------------------------------------------------------------------------------------------
-
-    @property
-    def record(self) -> TokenRecord | None:
-        """The token in focus."""
-        if self.focused is None:
-            return None
-        records = self.records(self.focused[0])
-        return records[self.focused[1]] if self.focused[1] < len(records) else None
-
-    @property
-    def live(self) -> bool:
-        """Whether an answer is being written."""
-        return bool(self._live)
-
-    def focus(self, message: str, index: int) -> None:
-        """Look at one token; the focus stops following."""
-        if 0 <= index < len(self.records(message)):
-            self._set_following(False)
-            self._focus(message, index)
 
     def focus_source(self, row: int) -> None:
         """Look from one token of the source."""
@@ -209,47 +104,30 @@ class Captures(QObject):
             self.source_row = row
             self.attention_changed.emit()
 
-    def step(self, by: int) -> None:
-        """Look at the token before or after."""
-        if self.focused is not None:
-            last = len(self.records(self.focused[0])) - 1
-            self.focus(self.focused[0], min(max(self.focused[1] + by, 0), last))
-
-    def follow(self, on: bool = True) -> None:
-        """Let the focus follow the newest token, now and in the answers to come, or leave it where it is."""
-        self._wish = on
-        self._set_following(on)
-        if on:
-            self._focus_newest(self._live.get(self._latest) or (self.focused[0] if self.focused else ""))
+    def wrote(self, message: str) -> bool | None:
+        """Which model wrote this message, or is to: False the loaded one, True the second; None if neither is it."""
+        name, second = self._writers.get(message, ("", False))
+        models = ((False, self._workspace.info), (True, self._second.info))
+        fitting = [slot for slot, info in models if info is not None and name in (info.name, "")]
+        return second if second in fitting else fitting[0] if fitting else None
 
     @property
-    def wish(self) -> bool:
-        """Whether the answers to come are followed; to look at one token does not change it."""
-        return self._wish
+    def second(self) -> bool:
+        """Whether the second model wrote the token in focus."""
+        return self.focused is not None and bool(self.wrote(self.focused[0]))
 
-    def show(self, messages: Sequence[str]) -> None:
-        """These messages are on the screen, in this order; a focus elsewhere moves here, or to nothing."""
-        self._shown = frozenset(messages)
-        if self.focused is not None and self.focused[0] not in self._shown:
-            self.focused = None
-            for message in messages:
-                self._focus_newest(message)
-            if self.focused is None:
-                self.focus_changed.emit("", -1)
+    @property
+    def info(self) -> ModelInfo | None:
+        """The model that wrote the token in focus; the loaded one where that is not at hand."""
+        return self._second.info if self.second else self._workspace.info
 
-    def _focus_newest(self, message: str) -> None:
-        if self.records(message) and (self._shown is None or message in self._shown):
-            self._focus(message, len(self.records(message)) - 1)
-
-    def _focus(self, message: str, index: int) -> None:
-        if self.focused != (message, index):
-            self.focused = (message, index)
-            self.focus_changed.emit(message, index)
-
-    def _set_following(self, on: bool) -> None:
-        if self.following != on:
-            self.following = on
-            self.follow_changed.emit(on)
+    @property
+    def foreign(self) -> str:
+        """Why what is in focus cannot be read again, in a sentence: its model is not at hand. "" if it is."""
+        if self.focused is None or self.wrote(self.focused[0]) is not None:
+            return ""
+        name, _ = self._writers.get(self.focused[0], ("", False))
+        return f"This answer was written by {name}: load it, as the model or as the second one, to read it again."
 
     # --- what is asked of the engine --------------------------------------------------------------------------------
 
@@ -264,12 +142,12 @@ class Captures(QObject):
             self._layer = layer
             self._retune()
 
-    def capture_params(self) -> CaptureParams:
-        """What an answer must capture for the panes in sight."""
-        info = self._workspace.info
+    def capture_params(self, second: bool = False) -> CaptureParams:
+        """What an answer of the loaded model, or of the second, must capture for the panes in sight."""
+        info = self._second.info if second else self._workspace.info
         if "attention" not in self._visible or info is None:
             return CaptureParams(candidates=CANDIDATES)
-        heads = sum(layers * count for layers, count in map(self.shape, self.parts))
+        heads = sum(layers * count for layers, count in (_shape(info, part) for part in PARTS[info.kind]))
         affordable = heads * info.context**2 <= ALL_LAYERS
         return CaptureParams(
             candidates=CANDIDATES,
@@ -280,21 +158,19 @@ class Captures(QObject):
 
     def _retune(self) -> None:
         if self._latest in self._live:
-            self._workspace.submit(Retune(self._latest, capture=self.capture_params()))
+            second = bool(self.wrote(self._live[self._latest]))
+            self._workspace.submit(Retune(self._latest, capture=self.capture_params(second)))
 
     # --- attention --------------------------------------------------------------------------------------------------
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The kinds of attention that the loaded model has."""
-        return PARTS[self._workspace.info.kind] if self._workspace.info is not None else ()
+        """The kinds of attention that the model has."""
+        return PARTS[self.info.kind] if self.info is not None else ()
 
     def shape(self, part: Part) -> tuple[int, int]:
         """Layers and heads of this part."""
-        info = self._workspace.info
-        if info is None:
-            return 0, 0
-        return (info.encoder_layers, info.encoder_heads) if part.side == "encoder" else (info.layers, info.heads)
+        return (0, 0) if self.info is None else _shape(self.info, part)
 
     def row_of(self, part: Part) -> int:
         """The row in focus: of what is written, the one that wrote the token in focus; -1 for none."""
@@ -329,7 +205,7 @@ class Captures(QObject):
         """Whether all that a rollout needs can be kept."""
         layers, position = self.shape(part)[0], self.row_of(part)
         count = len(self.source_ids) if part.looks == "source" else position + 1
-        return self.capture_params().attention == "all" and self._rollout.fits(layers, count)
+        return self.capture_params(self.second).attention == "all" and self._rollout.fits(layers, count)
 
     @property
     def rolling(self) -> bool:
@@ -347,10 +223,10 @@ class Captures(QObject):
         return self.names(self._ids() if side == "target" else self.source_ids, side)
 
     def names(self, ids: Sequence[int], side: str = "target") -> list[str]:
-        """The pieces of any ids of the loaded model; those not known yet show as their id until they are."""
-        if ids:  # else the records may be another model's, to which the same ids say something else
-            self._ask_for_pieces(side, ids)
-        return [self._pieces.get((side, i), f"<id {i}>") for i in ids]
+        """The pieces of any ids of the model; those not known yet show as their id until they are."""
+        if ids and self.focused is not None:  # else the records may be another model's, to which they say other things
+            self._names.learn(Vocabulary(self.second), self.records(self.focused[0]))
+        return self._names.of(Vocabulary(self.second, side == "source"), ids)
 
     @property
     def source_ids(self) -> tuple[int, ...]:
@@ -363,7 +239,7 @@ class Captures(QObject):
         record = self.record
         if record is None or self.focused is None:
             return False
-        last, capture = self.records(self.focused[0])[-1].position, self.capture_params()
+        last, capture = self.records(self.focused[0])[-1].position, self.capture_params(self.second)
         shapes = [self.shape(part) for part in self.parts]
         heads = sum(a * b for a, b in shapes) if capture.attention == "all" else max(b for _, b in shapes)
         return last - record.position >= max(1, BUDGET // 2 // (2 * heads * last))  # a pass may take half of it
@@ -372,15 +248,17 @@ class Captures(QObject):
         """Read the context in focus again for its attention: up to the end of the message, or where that is too much,
         up to the token in focus, whose rows are then the latest.
         """
-        if self.focused is not None:
-            message = self.focused[0]
-            prompt = self._contexts.get(message)
-            if prompt is not None and not self._live:
-                known = self._prompts.get(message)
-                records = self.records(message)
-                if self.beyond:
-                    records = records[: self.focused[1] + 1]
-                self.rereading.start(message, prompt, known, records, self.capture_params())
+        if self.focused is None or self._live or self.focused[0] not in self._contexts:
+            return
+        message = self.focused[0]
+        slot, prompt, records = self.wrote(message), self._contexts[message], self.records(message)
+        if slot is None:
+            self.rereading.refuse(self.foreign)
+            return
+        if self.beyond:
+            records = records[: self.focused[1] + 1]
+        again = prompt_again(self.info, prompt, self._prompts.get(message), records)
+        self.rereading.start(message, again, records, self.capture_params(slot), slot)
 
     def prompt_again(self, end: int) -> Prompt | None:
         """What to read so that the last row is the one that wrote token `end` of the message in focus, or None.
@@ -391,7 +269,7 @@ class Captures(QObject):
             return None
         message = self.focused[0]
         records = self.records(message)[: end + 1]
-        return prompt_again(self._workspace.info, self._contexts[message], self._prompts.get(message), records)
+        return prompt_again(self.info, self._contexts[message], self._prompts.get(message), records)
 
     def _ids(self) -> list[int]:
         """The ids of the context in focus: the prompt, and the answer up to its newest token; [] if not known."""
@@ -409,28 +287,12 @@ class Captures(QObject):
     def _known(self, part: Part) -> int:
         """How many positions of those that look have the same past as the rows kept."""
         source = self.source_ids
-        if source != self._store.source:
+        if source != self._store.source or self.second != self._of_second:
             return 0
         return shared(self._store.ids, self._ids()) if part.looks == "target" else len(source)
 
     def _columns(self, part: Part) -> int | None:
         return None if part.causal else len(self.source_ids)
-
-    def _ask_for_pieces(self, side: str, ids: Sequence[int]) -> None:
-        for record in self.records(self.focused[0]) if self.focused else ():
-            if ("target", record.id) not in self._pieces:
-                piece = record.pieces[record.chosen] if record.chosen >= 0 else record.text
-                self._pieces["target", record.id] = piece
-        unknown = {(side, i) for i in ids if (side, i) not in self._pieces} - self._asked
-        if unknown:
-            self._asked |= unknown
-            asked = NamePieces(tuple(sorted(i for _, i in unknown)), source=side == "source")
-            self._workspace.submit(asked, partial(self._on_pieces, side))
-
-    def _on_pieces(self, side: str, event: Event) -> None:
-        if isinstance(event, Tokenized):
-            self._pieces.update(((side, i), piece) for i, piece in zip(event.ids, event.pieces))
-            self.attention_changed.emit()
 
     # --- events -----------------------------------------------------------------------------------------------------
 
@@ -466,32 +328,30 @@ class Captures(QObject):
         self, message: str, prompt: tuple[int, ...], answer: tuple[int, ...], source: tuple[int, ...]
     ) -> None:
         """What is captured from here on belongs to this context."""
-        self._prompts[message], self._sources[message] = prompt, source
+        second = bool(self.wrote(message))
+        self._prompts[message], self._sources[message], self._readers[message] = prompt, source, second
+        if second != self._of_second:  # to another model the same ids say something else
+            self._store.clear()
+            self._of_second = second
         self._store.restart((*prompt, *answer), source)
         self._thumbnails.clear()
         self.attention_changed.emit()
 
-    def _on_model(self, info: ModelInfo | None) -> None:
+    def _forget(self, second: bool) -> None:
+        """The loaded model, or the second, is another one now."""
         self.rereading.cancel()
-        self._prompts.clear()
-        self._sources.clear()
-        self._pieces.clear()
-        self._asked.clear()
-        self._store.clear()
-        self._thumbnails.clear()
+        for message in [message for message, reader in self._readers.items() if reader == second]:
+            for known in (self._prompts, self._sources, self._readers):
+                known.pop(message, None)
+        self._names.forget(second)
+        if self._of_second == second:
+            self._store.clear()
+            self._thumbnails.clear()
         self.attention_changed.emit()
 
 
-def put_records(known: list[TokenRecord], records: Sequence[TokenRecord]) -> int:
-    """Add records to those known and return the first new index.
-
-    A position that comes again replaces what stood there and after it: to continue an answer takes its end mark back.
-    """
-    while records and known and known[-1].position >= records[0].position:
-        known.pop()
-    first = len(known)
-    known.extend(records)
-    return first
+def _shape(info: ModelInfo, part: Part) -> tuple[int, int]:
+    return (info.encoder_layers, info.encoder_heads) if part.side == "encoder" else (info.layers, info.heads)
 
 
 def put_ids(ids: list[int], records: Sequence[TokenRecord]) -> None:

@@ -223,8 +223,7 @@ class Comparison(QObject):
         command = Generate(prompt, sampling, second=fresh.second)
         fresh.run = self._workspace.submit(command, lambda event: self._take(number, event))
         fresh.key = f"side-{fresh.run.id}"
-        if not fresh.second:  # the other panes read a context again with the loaded model
-            self._captures.set_context(fresh.key, prompt)
+        self._captures.set_context(fresh.key, prompt, fresh.model, fresh.second)
         self._captures.begin(fresh.key, fresh.run.id)
         self.side_changed.emit(number)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, Signal
 
 from app.state.captures import Captures
+from app.state.second import Second
 from app.state.workspace import Workspace
 from engine import (
     Done,
@@ -35,7 +36,7 @@ class Inside(QObject):
     lens_changed = Signal()
     maps_changed = Signal()
 
-    def __init__(self, workspace: Workspace, captures: Captures) -> None:
+    def __init__(self, workspace: Workspace, captures: Captures, second: Second) -> None:
         super().__init__()
         self._workspace = workspace
         self._captures = captures
@@ -49,6 +50,7 @@ class Inside(QObject):
         self.maps: PositionMaps | None = None
         self.maps_error = ""
         workspace.model_changed.connect(self._on_model)
+        second.changed.connect(self._forget_rows)
 
     # --- the lens -----------------------------------------------------------------------------------------------------
 
@@ -73,7 +75,7 @@ class Inside(QObject):
 
     def cost(self) -> tuple[int, int, int, float]:
         """Tokens to be read again, layers, positions at which they are asked, and about how many seconds it takes."""
-        info, end = self._workspace.info, self._end()
+        info, end = self._captures.info, self._end()
         if info is None or end < 1:
             return 0, 0, 0, 0.0
         layers = info.layers + 1
@@ -89,12 +91,12 @@ class Inside(QObject):
         self.cancel()
         end, _, count, _ = self.cost()
         prompt = self._captures.prompt_again(focused[1] + self._after())
-        if prompt is None or not count:
-            self.error = NOT_KEPT
+        if prompt is None or not count or self._captures.foreign:
+            self.error = self._captures.foreign or NOT_KEPT
         else:
             self.error, self._reading = "", focused[0]
             first = max(0, min(end - count, self._position()))
-            self._run = self._workspace.submit(Lens(prompt, first, 1), self._take)
+            self._run = self._workspace.submit(Lens(prompt, first, 1, self._captures.second), self._take)
             self.progress = Progress(self._run.id, "Reading", 0, 0)
         self.lens_changed.emit()
 
@@ -161,7 +163,11 @@ class Inside(QObject):
             self.maps_changed.emit()
 
     def _on_model(self, info: ModelInfo | None) -> None:
-        self.cancel()
-        self._rows, self.maps, self._asking, self.error, self.maps_error = None, None, None, "", ""
-        self.lens_changed.emit()
+        self._forget_rows()
+        self.maps, self._asking, self.maps_error = None, None, ""
         self.maps_changed.emit()
+
+    def _forget_rows(self, *_: object) -> None:
+        self.cancel()
+        self._rows, self.error = None, ""
+        self.lens_changed.emit()

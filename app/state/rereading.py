@@ -56,28 +56,27 @@ class Rereading(QObject):
         return self._run is not None
 
     def start(
-        self,
-        message: str,
-        prompt: Prompt,
-        known: tuple[int, ...] | None,
-        records: Sequence[TokenRecord],
-        capture: CaptureParams,
+        self, message: str, prompt: Prompt | None, records: Sequence[TokenRecord], capture: CaptureParams, second: bool
     ) -> None:
-        """Read the context of this message. known: the ids of its prompt, where they are known.
+        """Read this message again: prompt is what `prompt_again` says. second: by the second model.
 
         Without records nothing was written: a text that an encoder reads.
         """
+        if prompt is None:
+            self.refuse(FOREIGN)
+            return
         self.cancel()
         self.error = ""
         self._message, self._records = message, tuple(records)
         self._written = written(records)
-        again = prompt_again(self._workspace.info, prompt, known, records)
-        if again is None:
-            self._end(FOREIGN)
-            return
-        self._run = self._workspace.submit(Attend(again, capture), self._take)
+        self._run = self._workspace.submit(Attend(prompt, capture, second), self._take)
         self.progress = Progress(self._run.id, "Reading again", 0, 0)
         self.changed.emit()
+
+    def refuse(self, words: str) -> None:
+        """It cannot be read; words say why."""
+        self.cancel()
+        self._end(words)
 
     def cancel(self) -> None:
         """Leave it; what was captured so far stays."""

@@ -117,7 +117,7 @@ class Shown(QObject):
         """Have the captures of a message brought for the panes: its stored records, and what led to it."""
         message = self.tree.get(key)
         if message is not None and message.role in ("assistant", "text"):
-            self._captures.set_context(key, self._prompt_before(message))
+            self._captures.set_context(key, self._prompt_before(message), message.model)
             self._captures.want(key)
 
     def _go_to(self, leaf: str, keep: bool = True) -> None:

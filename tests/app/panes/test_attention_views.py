@@ -17,7 +17,7 @@ from app.state import State
 from app.state.attention import CROSS
 from app.widgets.heatmap import Heatmap
 from app.widgets.map_files import writer
-from engine import AttentionRows, Done, Prompt, Started, Tokenized, Tokens
+from engine import AttentionRows, Done, NamePieces, Prompt, Started, Tokenized, Tokens
 from fakes import FakeEngine, a_model, a_record
 
 RUN = 900
@@ -124,7 +124,11 @@ def test_a_target_and_its_source_stand_in_two_texts(
         ],
     )
     bridge.deliver()
-    state.captures._on_pieces("source", Tokenized(0, (11, 12, 13), ("x", "y", "z")))
+    state.captures.tokens("source")
+    run, asked = fake.last(NamePieces)
+    assert asked.source
+    fake.play(run.id, [Tokenized(0, asked.ids, ("x", "y", "z"))])
+    bridge.deliver()
     qtbot.waitUntil(lambda: pane.parts.count() == 3)
     pane.parts.setCurrentIndex(pane.parts.findText(CROSS.title))
     pane.as_text.click()

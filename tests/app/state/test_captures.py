@@ -185,7 +185,10 @@ def test_attention_rows_and_tokens_are_those_of_the_context_in_focus(
     captures: Captures, fake: FakeEngine, bridge: Bridge
 ) -> None:
     write(captures, fake, bridge, "m", 900, ["a", "b"])
-    captures._pieces.update({("target", 1): "one", ("target", 2): "two", ("target", 3): "three"})
+    captures.tokens()
+    run, asked = fake.last(NamePieces)
+    fake.play(run.id, [Tokenized(0, asked.ids, ("one", "two", "three"))])
+    bridge.deliver()
     assert captures.tokens() == ["one", "two", "three", "a", "b"]
     values, first = captures.map(DECODER, 1, 0)
     assert (first, values.shape) == (0, (5, 5))

@@ -1,0 +1,72 @@
+"""What the second model wrote, looked into by the second model over the real engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from app.bridge import Bridge
+from app.panes.attention import Pane as AttentionPane
+from app.panes.inside import Pane as InsidePane
+from app.settings import Settings
+from app.state import State, make_state
+from app.state.attention import DECODER
+from engine import Engine, LoadParams, SamplingParams
+
+LONG = 60_000  # milliseconds: torch is imported once, by a busy machine
+
+
+@pytest.fixture
+def both(home: Path, assets: Path, themed: QApplication, qtbot: QtBot) -> Iterator[State]:
+    """A state with a story teller and, as the second model, a chat model."""
+    bridge = Bridge(Engine)
+    state = make_state(bridge, Settings(home))
+    bridge.start()
+    try:
+        state.workspace.load(str(assets / "models" / "stories260K"), LoadParams(device="cpu", threads=1))
+        qtbot.waitUntil(lambda: state.workspace.info is not None, timeout=LONG)
+        state.second.load(str(assets / "models" / "companion"))
+        qtbot.waitUntil(lambda: state.second.info is not None, timeout=LONG)
+        yield state
+    finally:
+        bridge.stop()
+
+
+def test_an_answer_of_the_second_model_is_read_again_by_the_second_model(both: State, qtbot: QtBot) -> None:
+    state = both
+    attention, inside = AttentionPane(state), InsidePane(state)
+    for pane in (attention, inside):
+        qtbot.addWidget(pane)
+        pane.resize(600, 500)
+        pane.show()
+    state.conversation.set_mode("complete")
+    state.presets.set_sampling(SamplingParams.neutral(temperature=0.0, max_new_tokens=20))
+    state.comparison.choose_model(1, True)
+    assert state.comparison.ask("Once upon a time")
+    qtbot.waitUntil(lambda: not state.comparison.running, timeout=LONG)
+    for side in state.comparison.sides:
+        look_into(state, attention, side.key, side.second, qtbot)
+
+
+def look_into(state: State, attention: AttentionPane, key: str, second: bool, qtbot: QtBot) -> None:
+    """The sixth token of an answer: where the model that wrote it looked, and what its layers say."""
+    captures, info = state.captures, state.second.info if second else state.workspace.info
+    assert info is not None
+    captures.show((key,))
+    captures.focus(key, 5)
+    row = captures.row_of(DECODER)
+    qtbot.waitUntil(lambda: captures.row(DECODER, info.layers - 1, 0, row) is not None, timeout=LONG)
+    weights = captures.row(DECODER, info.layers - 1, info.heads - 1, row)
+    assert weights is not None and float(np.sum(weights)) == pytest.approx(1.0, abs=0.01)
+    qtbot.waitUntil(lambda: "Not captured" not in attention.reader.words.text())
+    state.inside.look()
+    qtbot.waitUntil(lambda: state.inside.rows is not None, timeout=LONG)
+    rows, record = state.inside.rows, captures.record
+    assert rows is not None and record is not None and len(rows.names) == info.layers + 1
+    assert int(rows.tops[-1, state.inside.place, 0]) == record.id, "the last layer says what was written"
+    assert all("<id" not in token for token in captures.tokens()[-3:])
