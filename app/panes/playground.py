@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QFocusEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
 from app.state import State
@@ -74,6 +75,8 @@ class Pane(QWidget):
             page.stopped.connect(play.stop)
         self.writer.asked.connect(lambda: play.write(self.writer.source, self.writer.task))
         self.writer.token_chosen.connect(lambda index: captures.focus(play.target_key, index))
+        self.writer.token_replaced.connect(lambda index, token: play.branch(play.target_key, index, (token,)))
+        self.writer.step.connect(play.show_version)
         self.fill.asked.connect(lambda: play.fill(self.fill.text))
         self.fill.accepted.connect(lambda: play.fill(self.fill.text))
         self.labels.asked.connect(lambda: play.classify(self.labels.text))
@@ -84,6 +87,7 @@ class Pane(QWidget):
         play.failed.connect(self.notice.fail)
         play.target_changed.connect(self._show_target)
         play.beams_changed.connect(self.writer.show_beams)
+        play.versions_changed.connect(self._show_versions)
         play.filled.connect(self._show_filled)
         play.classified.connect(self._show_classified)
         play.embedded.connect(self._show_embedded)
@@ -102,9 +106,11 @@ class Pane(QWidget):
         self._pages.setCurrentWidget(kinds.get(self._play.kind, self.empty))
         for page, use in ((self.fill, "fill"), (self.labels, "classify")):
             self.tabs.setTabVisible(self.tabs.indexOf(page), self._play.use == use)
+            if self._play.use == use:
+                self.tabs.setCurrentWidget(page)  # what it was made for, first
         self.empty.setText(A_DECODER.format(name=info.name) if info is not None else NO_MODEL)
         self.writer.show_tasks(tuple(self._play.tasks))
-        self.writer.show_target(self._play.target)
+        self._show_versions()
 
     def _show_running(self, run: Run | None) -> None:
         for page in (self.writer, self.fill, self.labels, self.similarity, self.words):
@@ -122,11 +128,15 @@ class Pane(QWidget):
         self._bar.setValue(progress.done)
         self._bar.show()
 
+    def _show_versions(self) -> None:
+        play = self._play
+        self.writer.show_versions(play.versions)
+        self.writer.show_target(play.target)
+        self.writer.show_records(list(self._state.captures.records(play.target_key)))
+
     def _show_target(self, text: str) -> None:
         self.writer.show_target(text)
-        if not text:
-            self.writer.show_records(())
-        else:
+        if text:
             self._doing.setText("Writing")
             self._bar.hide()
 
@@ -148,3 +158,20 @@ class Pane(QWidget):
 
     def _show_nearest(self, event: Nearest) -> None:
         self.words.show_words(event.words)
+
+    # --- Qt -----------------------------------------------------------------------------------------------------------
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Who comes here can write at once."""
+        super().focusInEvent(event)
+        fields: dict[QWidget | None, QWidget] = {
+            self.writer: self.writer.field,
+            self.fill: self.fill.field,
+            self.labels: self.labels.field,
+            self.similarity: self.similarity.fields[0],
+            self.words: self.words.field,
+        }
+        shown = self._pages.currentWidget()
+        field = fields.get(self.tabs.currentWidget() if shown is self.tabs else shown)
+        if field is not None:
+            field.setFocus(event.reason())

@@ -25,6 +25,8 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.state import State
+from app.state.conversation import Conversation
+from app.state.playground import Playground
 from app.state.what_if import Column
 from app.widgets.named import named, quiet_button, toggle_button
 from app.widgets.pieces import piece_of, visible
@@ -94,6 +96,7 @@ class Pane(QWidget):
         self._state.what_if.changed.connect(self._later)
         self._state.presets.sampling_changed.connect(self._on_sampling)
         self._state.conversation.answering_changed.connect(self._later)
+        self._state.playground.running_changed.connect(self._later)
         theme.theme_changed.connect(self._tint)
 
     # --- parts --------------------------------------------------------------------------------------------------------
@@ -210,8 +213,9 @@ class Pane(QWidget):
                 label.setToolTip(meaning)
         self.words.setText(self._say(column))
         self.words.setVisible(bool(self.words.text()))
-        may = self._may_branch(focused[0])
-        self.instead.setVisible(self._state.conversation.tree.get(focused[0]) is not None)
+        writer = self._writer(focused[0])
+        may = writer is not None and writer.can_branch(focused[0])
+        self.instead.setVisible(writer is not None)
         self.instead.setEnabled(may)
         self.instead.setPlaceholderText("Write instead")
         self.instead.setToolTip(f"A word in place of “{visible(piece_of(record), 16)}”: Enter writes on from it")
@@ -272,23 +276,26 @@ class Pane(QWidget):
                 self.now.setChecked(True)
             self._later()
 
-    def _may_branch(self, message: str) -> bool:
-        talk = self._state.conversation
-        return talk.answering is None and talk.tree.get(message) is not None
+    def _writer(self, message: str) -> Conversation | Playground | None:
+        """Where a token in focus was written, and another version can be begun."""
+        if self._state.conversation.tree.get(message) is not None:
+            return self._state.conversation
+        return self._state.playground if message == self._state.playground.target_key else None
 
     def _on_taken(self, token: int) -> None:
         record, focused = self._captures.record, self._captures.focused
-        if record is not None and focused is not None:
+        if record is not None and focused is not None and (writer := self._writer(focused[0])) is not None:
             place = record.candidate_ids.tolist().index(token)
-            self._state.conversation.branch(*focused, (token,), record.pieces[place])
+            writer.branch(*focused, (token,), record.pieces[place])
 
     def _on_instead(self) -> None:
         """The word as it is typed; behind a blank where the token was."""
         record, focused, text = self._captures.record, self._captures.focused, self.instead.text()
-        if record is not None and focused is not None and text.strip():
+        writer = self._writer(focused[0]) if focused is not None else None
+        if record is not None and focused is not None and writer is not None and text.strip():
             blank = " " if record.text.startswith(" ") and not text.startswith(" ") else ""
             self.instead.clear()
-            self._state.conversation.branch(*focused, text=blank + text)
+            writer.branch(*focused, text=blank + text)
 
     def _on_follow(self, on: bool) -> None:
         self._captures.follow(on)

@@ -1,18 +1,24 @@
 """What is tried with a model that does not chat: a target for a source, and what an encoder says of a text.
 
-One request at a time: a new one takes the place of the one before, whose last events are then passed over. It keeps no
-answer; a target's token records go to Captures under a name of their own, so that the panes show them like any other,
-and so do the texts that an encoder reads.
+One request at a time: a new one takes the place of the one before, whose last events are then passed over. Targets
+are kept while their source and their model are: to write again, or to go on from a token, makes another version. Their
+token records go to Captures under names of their own, so that the panes show them like any other, and so do the texts
+that an encoder reads.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
+
 from PySide6.QtCore import QObject, Signal
 
+from app.state.branching import Branch, branch
 from app.state.captures import Captures
 from app.state.presets import Presets
 from app.state.workspace import Workspace
 from engine import (
+    Beam,
     Beams,
     Classified,
     Classify,
@@ -62,10 +68,21 @@ def arithmetic(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(words["+"]), tuple(words["-"])
 
 
+@dataclass(slots=True)
+class Target:
+    """One version of what was written for a source. begun: what it has of another. key: of its records in Captures."""
+
+    key: str = ""
+    text: str = ""
+    begun: str = ""
+    beams: tuple[Beam, ...] = ()
+
+
 class Playground(QObject):
     """running_changed: Run | None. progress: Progress. failed: message, hint, details.
 
-    target_changed: the whole target so far. beams_changed: tuple of Beam. The rest carry the events of their names.
+    target_changed: the whole target so far. beams_changed: tuple of Beam. versions_changed: another target is shown, or
+    there are more of them or none. The rest carry the events of their names.
     """
 
     running_changed = Signal(object)
@@ -73,6 +90,7 @@ class Playground(QObject):
     failed = Signal(str, str, str)
     target_changed = Signal(str)
     beams_changed = Signal(object)
+    versions_changed = Signal()
     filled = Signal(object)
     classified = Signal(object)
     embedded = Signal(object)
@@ -85,9 +103,10 @@ class Playground(QObject):
         self._presets = presets
         self._drawing = False  # a target is being written token by token, so that new settings count
         self._text = ""  # to classify
+        self._prompt = Prompt()  # with the source of the targets
+        self._targets: list[Target] = []
+        self._number = 0  # of the target shown
         self.running: Run | None = None
-        self.target = ""
-        self.target_key = ""  # of the target's records in Captures
         workspace.model_changed.connect(self._on_model)
         presets.sampling_changed.connect(self._on_sampling)
 
@@ -106,21 +125,76 @@ class Playground(QObject):
         """The prefixes that the model's family knows, by the words for them; empty where it knows none."""
         return TASKS if self._workspace.info and self._workspace.info.family == "t5" else {}
 
+    @property
+    def target(self) -> str:
+        """The target shown."""
+        return self._shown.text
+
+    @property
+    def target_key(self) -> str:
+        """Of the target's records in Captures; "" while there is none."""
+        return self._shown.key
+
+    @property
+    def versions(self) -> tuple[int, int]:
+        """Which of how many targets is shown, counted from 1."""
+        return self._number + 1, max(1, len(self._targets))
+
+    @property
+    def _shown(self) -> Target:
+        return self._targets[self._number] if self._targets else Target()
+
     # --- what is asked ------------------------------------------------------------------------------------------------
 
     def write(self, source: str, task: str = "") -> None:
         """Write a target for a source: by beams where the sampling asks for more than one, else token by token."""
-        sampling = self._presets.sampling
         prompt = Prompt(source=self.tasks.get(task, "") + source)
-        self._set_target("")
-        self.beams_changed.emit(())
-        self._start(Generate(prompt, sampling, self._captures.capture_params()))
+        if prompt != self._prompt:
+            self._targets.clear()
+        self._prompt = prompt
+        self._write(Branch("", prompt, (), ()))
+
+    def can_branch(self, key: str) -> bool:
+        """Whether another version of this target can be begun now."""
+        return self.running is None and bool(key) and key == self.target_key
+
+    def branch(self, key: str, index: int, ids: tuple[int, ...] = (), text: str = "") -> None:
+        """Write another target: the same up to a token, these ids or this text, and on from there."""
+        records = self._captures.records(key)
+        if not self.can_branch(key) or not 0 <= index < len(records) or not (ids or text):
+            return
+        drawings = self._captures.drawings(key)
+        begun = branch(self.target, 0, records, drawings, index, self._prompt, True, ids, text)
+        if begun is None:
+            self.failed.emit("The tokens of this target are not those of its text.", "Write it anew.", "")
+        else:
+            self._write(begun)
+
+    def show_version(self, step: int) -> None:
+        """The target before (-1) or after (1) the one shown."""
+        if self.running is None and 0 <= self._number + step < len(self._targets):
+            self._show(self._number + step)
+
+    def _write(self, begun: Branch) -> None:
+        sampling = self._presets.sampling
+        self._start(Generate(begun.prompt, sampling, self._captures.capture_params()))
         assert self.running is not None
         self._drawing = sampling.beams == 1
-        self.target_key = f"target-{self.running.id}"
-        self._captures.show((self.target_key,))
-        self._captures.set_context(self.target_key, prompt)
-        self._captures.begin(self.target_key, self.running.id)
+        target = Target(_key(self.running.id), begun.text, begun.text)
+        self._captures.adopt(target.key, begun.kept, begun.drawings)
+        self._targets.append(target)
+        self._show(len(self._targets) - 1)
+        self._captures.set_context(target.key, begun.prompt)
+        self._captures.begin(target.key, self.running.id)
+
+    def _show(self, number: int) -> None:
+        """Bring a target to the screen, and its tokens to the panes."""
+        self._number = number
+        if self.target_key:
+            self._captures.show((self.target_key,))
+        self.versions_changed.emit()
+        self.target_changed.emit(self.target)
+        self.beams_changed.emit(self._shown.beams)
 
     def fill(self, text: str) -> None:
         self._start(Fill(text))
@@ -157,10 +231,11 @@ class Playground(QObject):
             case Tokens(text=text):
                 self._set_target(self.target + text)
             case Beams(beams=beams):
-                self._set_target(beams[0].text if beams else "")
-                self.beams_changed.emit(beams)
+                self._shown.beams = tuple(dataclasses.replace(b, text=self._shown.begun + b.text) for b in beams)
+                self._set_target(self._shown.beams[0].text if beams else self._shown.begun)
+                self.beams_changed.emit(self._shown.beams)
             case Generated(text=text):
-                self._set_target(text)
+                self._set_target(self._shown.begun + text)
             case Filled(ids=ids, masks=masks):
                 self._captures.watch(f"text-{event.run}", Prompt(ids=ids), masks[0][0])
                 self.filled.emit(event)
@@ -175,20 +250,29 @@ class Playground(QObject):
                 self.progress.emit(event)
             case Done() | Failed():
                 self.running, self._drawing = None, False
+                if self.target_key == _key(event.run) and self.target == self._shown.begun:  # not a word came
+                    self._targets.pop()
+                    self._show(max(0, len(self._targets) - 1))
                 self.running_changed.emit(None)
                 if isinstance(event, Failed):
                     self.failed.emit(event.message, event.hint, event.details)
 
     def _set_target(self, text: str) -> None:
         if text != self.target:
-            self.target = text
+            self._shown.text = text
             self.target_changed.emit(text)
 
     def _on_model(self, info: ModelInfo | None) -> None:
         """What another model wrote is not this one's."""
-        self._set_target("")
-        self.beams_changed.emit(())
+        self._prompt = Prompt()
+        self._targets.clear()
+        self._show(0)
 
     def _on_sampling(self, sampling: SamplingParams) -> None:
         if self.running is not None and self._drawing:
             self._workspace.submit(Retune(self.running.id, sampling=sampling))
+
+
+def _key(run: int) -> str:
+    """What the target that a run writes is called in Captures."""
+    return f"target-{run}"

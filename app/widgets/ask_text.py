@@ -60,12 +60,12 @@ class AskPage(QWidget):
         self.foot.addWidget(self.button)
         explanation = QLabel(words, wordWrap=True)
         explanation.setProperty("role", "caption")
-        explanation.setVisible(bool(words))
         holder = QWidget()
         outer = QVBoxLayout(holder)
         outer.setContentsMargins(12, 10, 12, 12)
         outer.setSpacing(8)
         outer.addWidget(explanation)
+        explanation.setVisible(bool(words))  # not before it has its place: it would be a window of its own
         self.body = QVBoxLayout()
         self.body.setSpacing(8)
         outer.addLayout(self.body)

@@ -17,6 +17,7 @@ from app.widgets.beam_list import BeamList
 from app.widgets.ink import current_ink
 from app.widgets.named import named, quiet_button, toggle_button
 from app.widgets.token_strip import TokenStrip
+from app.widgets.version_switch import VersionSwitch
 from engine import Beam, TokenRecord
 
 BESIDE = 560  # pixels: from here on the two stand side by side
@@ -24,9 +25,14 @@ TALL = 112  # pixels of either
 
 
 class SourceTarget(AskPage):
-    """token_chosen: the index of a token of the target. source, task: what is to be read."""
+    """token_chosen: the index of a token of the target. token_replaced: an index, and the id of the candidate wanted.
+
+    step: -1 or 1, to another version of the target. source, task: what is to be read.
+    """
 
     token_chosen = Signal(int)
+    token_replaced = Signal(int, int)
+    step = Signal(int)
 
     def __init__(self, size: int) -> None:
         """size: of the tokens' text, in pixels."""
@@ -47,16 +53,19 @@ class SourceTarget(AskPage):
         self.as_tokens.setToolTip("Show the target's tokens, coloured by how likely each was")
         self.as_tokens.toggled.connect(lambda _: self._show_parts())
         self._records: Sequence[TokenRecord] = ()
-        self._size = size
+        self.versions = VersionSwitch()
+        self.versions.step.connect(self.step)
         self.strip = TokenStrip(current_ink(size))
         self.strip.focused.connect(self.token_chosen)
+        self.strip.replaced.connect(self.token_replaced)
+        self.strip.set_branching(True)
         self.beams = BeamList()
         self._beams_name = QLabel("Beams")
         self._beams_name.setProperty("role", "heading")
         self._sides = QBoxLayout(QBoxLayout.Direction.TopToBottom)
         self._sides.setSpacing(12)
         self._sides.addLayout(self._make_side("Source", self.field, self.tasks, self.button), 1)
-        self._sides.addLayout(self._make_side("Target", self.target, self.as_tokens, self.copy), 1)
+        self._sides.addLayout(self._make_side("Target", self.target, self.versions, self.as_tokens, self.copy), 1)
         self.body.addLayout(self._sides)
         for widget in (self.strip, self._beams_name, self.beams):
             self.body.addWidget(widget)
@@ -64,6 +73,7 @@ class SourceTarget(AskPage):
         self._tint()
         self.show_tasks(())
         self.show_beams(())
+        self.show_versions((1, 1))
         self._on_source()
         self._show_parts()
 
@@ -97,6 +107,16 @@ class SourceTarget(AskPage):
             self.target.setPlainText(text)
         self.copy.setEnabled(bool(text))
 
+    def show_versions(self, versions: tuple[int, int]) -> None:
+        """Which of how many targets it is."""
+        self.versions.set(versions)
+
+    def set_busy(self, busy: bool) -> None:
+        """While the model writes, the target is its own."""
+        super().set_busy(busy)
+        self.versions.setEnabled(not busy)
+        self.strip.set_branching(not busy)
+
     def show_beams(self, beams: Sequence[Beam]) -> None:
         self.beams.show_beams(beams)
         self._beams_name.setVisible(bool(beams))
@@ -117,7 +137,7 @@ class SourceTarget(AskPage):
         self.strip.setVisible(shown)
         if shown and self.strip.grows_into(self._records):
             self.strip.append(self._records[self.strip.count :])
-        elif shown and (self.strip.count != len(self._records)):
+        elif shown and not self.strip.shows(self._records):
             self.strip.set(self._records)
 
     def _on_source(self) -> None:

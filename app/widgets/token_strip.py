@@ -94,7 +94,13 @@ class TokenStrip(QWidget):
 
     def grows_into(self, records: Sequence[TokenRecord], before: str = "") -> bool:
         """Whether these are the tokens shown and some more."""
-        return 0 < self.count < len(records) and self._records[0] is records[0] and self._before == before
+        if not 0 < self.count < len(records) or self._before != before:
+            return False
+        return self._records[0] is records[0] and self._records[-1] is records[self.count - 1]
+
+    def shows(self, records: Sequence[TokenRecord]) -> bool:
+        """Whether these are the tokens shown. Those of two versions differ from one of them on, so the last tells."""
+        return len(records) == self.count and (not records or self._records[-1] is records[-1])
 
     def show_focus(self, index: int) -> None:
         self.text.show_focus(index)
