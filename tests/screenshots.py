@@ -3,8 +3,8 @@
     QT_QPA_PLATFORM=offscreen .venv/bin/python tests/screenshots.py FOLDER [--scale 2]
 
 Each picture is taken in a process and a data folder of its own: light and dark, small, usual and large, a chat, the
-tokens of an answer, its attention, the models, a completion. The answers are written by the bundled models with a fixed
-seed, so two runs give the same pictures.
+tokens of an answer, its attention, what happens inside, answers side by side, a scored text, the models, a completion.
+The answers are written by the bundled models with a fixed seed, so two runs give the same pictures.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 class Shot:
     """theme: light or dark. panes: the docks raised. tokens: colour the answer. model: a bundled one.
 
-    what_if: the steps of the token in focus, under settings moved after the answer. press: object names of buttons that
-    are pressed at the end; "name:1" raises a page of tabs.
+    what_if: the steps of the token in focus, under settings moved after the answer. ask: the object name of a pane's
+    field, and what is written there and asked. press: object names of buttons that are pressed at the end; "name:1"
+    raises a page of tabs.
     """
 
     theme: str = "light"
@@ -38,8 +39,14 @@ class Shot:
     tokens: bool = False
     focus: int = -1
     what_if: bool = False
+    ask: tuple[str, str] = ("", "")
     press: tuple[str, ...] = ()
 
+
+TEXT = (
+    "Hello! It is nice to meet you. Once upon a time there was a little dog who liked to play in the park.\n\n"
+    "Quarterly revenue rose by seven per cent, said the treasurer."
+)
 
 SHOTS = {
     "chat-light": Shot(),
@@ -58,6 +65,20 @@ SHOTS = {
     "inside-dark": Shot(theme="dark", panes=("sampling", "inside"), tokens=True, focus=24),
     "positions-light": Shot(panes=("sampling", "inside"), press=("insideTabs:1",)),
     "positions-dark": Shot(theme="dark", size=(900, 600), panes=("inside",), press=("insideTabs:1",)),
+    "sides-light": Shot(panes=("compare",), ask=("comparePrompt", "Tell me a story about a cat.")),
+    "sides-dark": Shot(
+        theme="dark",
+        size=(1600, 1000),
+        panes=("compare",),
+        ask=("comparePrompt", "Tell me a story about a cat."),
+        press=("sideTokens",),
+    ),
+    "sides-small": Shot(size=(900, 600), panes=("compare",), ask=("comparePrompt", "What is your name?")),
+    "text-light": Shot(panes=("score",), ask=("scoredText", TEXT)),
+    "text-dark": Shot(theme="dark", size=(1600, 1000), panes=("score",), ask=("scoredText", TEXT)),
+    "text-small": Shot(size=(900, 600), panes=("score",), ask=("scoredText", TEXT)),
+    "tokenizers-light": Shot(panes=("score",), press=("textTabs:1", "addTokenizer")),
+    "tokenizers-dark": Shot(theme="dark", size=(1600, 1000), panes=("score",), press=("textTabs:1", "addTokenizer")),
     "models-light": Shot(panes=("models", "probabilities")),
     "models-dark": Shot(theme="dark", panes=("models", "probabilities")),
     "first-start-light": Shot(said=()),
@@ -67,6 +88,7 @@ SHOTS = {
     "small-dark": Shot(theme="dark", size=(900, 600), panes=("attention",)),
     "tiny-light": Shot(size=(640, 480)),
     "least-light": Shot(size=(480, 400), panes=()),
+    "models-small": Shot(size=(900, 600), panes=("models",)),
     "large-light": Shot(size=(1920, 1080), panes=("sampling", "attention"), tokens=True, focus=24),
     "large-dark": Shot(theme="dark", size=(1920, 1080), panes=("models", "attention")),
 }
@@ -81,6 +103,7 @@ def take(shot: Shot, path: Path) -> None:
     from app.session import Session
     from app.settings import Settings
     from app.state import make_state
+    from app.widgets.ask_text import TextField
     from app.window import Window
     from engine import Engine, SamplingParams, data_folder
 
@@ -110,7 +133,9 @@ def take(shot: Shot, path: Path) -> None:
     wait(lambda: state.workspace.info is not None and bool(state.models.cards))
     state.presets.set_sampling(SamplingParams(temperature=0.9, seed=7, max_new_tokens=120))
     for name in shot.panes:
-        window.docks[name].show()
+        shown = window.docks[name].toggleViewAction()
+        if not shown.isChecked():
+            shown.trigger()
         window.docks[name].raise_()
     settle()
     for text in shot.said:
@@ -126,6 +151,12 @@ def take(shot: Shot, path: Path) -> None:
         state.presets.set_sampling(state.presets.sampling.replace(temperature=1.4, repetition_penalty=1.1))
         next(button for button in window.findChildren(QAbstractButton) if button.text() == "Steps").click()
     settle(1.5)
+    if any(shot.ask):
+        field = window.findChild(TextField, shot.ask[0])
+        field.setPlainText(shot.ask[1])
+        field.submitted.emit()
+        wait(lambda: not state.comparison.running and not state.scoring.running)
+        settle()
     for name, _, page in (pressed.partition(":") for pressed in shot.press):
         found = window.findChild(QWidget, name)
         if isinstance(found, QTabWidget):
