@@ -233,7 +233,7 @@ class Conversation(Shown):
         answer = self._writing.of(chat)
         assert answer is not None
         likeliest, key = answer.message.id, version.message.id
-        self._captures.set_context(key, prompt)
+        self._captures.set_context(key, prompt, version.message.model)
         if chat == self.chat.id:
             self.tree.put(version.message)
             self.message_changed.emit(key)

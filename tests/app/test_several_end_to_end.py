@@ -94,3 +94,22 @@ def test_stopping_the_real_thing_keeps_whole_answers_and_the_one_under_way(
         assert {version.status for version in versions[1:]} <= {"length", "stopped"}
         assert all(version.text != "Once upon a time" for version in versions)
         assert talk.path[-1].status == "length"
+
+
+def test_a_branch_by_beams_holds_the_word_that_it_was_made_to_go_on_with(
+    home: Path, assets: Path, themed: QApplication, qtbot: QtBot
+) -> None:
+    with opened(home, assets, qtbot) as (_, state):
+        talk = state.conversation
+        state.presets.set_sampling(SamplingParams.neutral(temperature=0.0, beams=3, max_new_tokens=12))
+        talk.send("Once upon a time")
+        qtbot.waitUntil(lambda: talk.answering is None, timeout=LONG)
+        first = talk.path[-1]
+        before = "".join(record.text for record in state.captures.records(first.id)[:2])
+        talk.branch(first.id, 2, text=" dragon")
+        qtbot.waitUntil(lambda: talk.answering is None, timeout=LONG)
+        branch = talk.path[-1]
+        assert branch.text.startswith(f"Once upon a time{before} dragon") and talk.versions(branch.id) == (2, 2)
+        records = state.captures.records(branch.id)
+        assert "Once upon a time" + "".join(record.text for record in records) == branch.text
+        assert [each.position for each in records] == list(range(records[0].position, records[-1].position + 1))
