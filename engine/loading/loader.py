@@ -125,10 +125,10 @@ def load(
         else:
             place(model, name, torch.zeros(model.get_parameter(name).shape), plain, device)
     model.eval()
+    after = memory.held(device)
     if plan and device == "cpu":
         fuse(model)
     held = placing.held()
-    after = memory.held(device)
 
     if params.threads:
         torch.set_num_threads(params.threads)

@@ -171,7 +171,7 @@ def test_a_model_takes_the_place_of_another_where_both_do_not_fit(tmp_path: Path
     code = """
 from engine import Loaded, Unloaded
 load(sys.argv[1], "bf16")
-bound(200_000_000)
+bound(185_000_000)
 events = load(sys.argv[1], "bf16")
 answer["again"] = [type(event).__name__ for event in events if isinstance(event, Loaded | Unloaded)]
 answer["written"] = told(write([1, 2, 3], 3))

@@ -183,21 +183,20 @@ from engine.decoding.contexts import Context
 from engine.decoding.loop import read
 from engine.loading import memory
 from engine.params import CaptureParams
-from engine.quantize.kernels.choice import chosen
+from engine.quantize import cache
 
 def held():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) * 1024
 
-folder, small, precision = sys.argv[1:]
+folder, precision = sys.argv[1:]
 torch.set_num_threads(1)
-def one(folder):
+def warm():
     model = loaded(Path(folder), precision=precision)
-    context = Context.fresh(model.model, CaptureParams())
-    for _ in read(0, context, [1] * 600, lambda: None):
+    for _ in read(0, Context.fresh(model.model, CaptureParams()), [1] * 20, lambda: None):
         pass
-    return model, context
-one(small)  # kernels, libraries and threads are there from now on
+warm()  # kernels, libraries and threads are there from now on
+cache.clear()  # to quantise it anew
 memory.give_back()
 before = held()
 model = loaded(Path(folder), precision=precision)
@@ -217,12 +216,11 @@ def test_a_process_takes_what_was_foreseen_within_a_tenth(tmp_path: Path, assets
         tmp_path / "large", dtype=torch.bfloat16, hidden_size=768, intermediate_size=2560, num_hidden_layers=10,
         num_attention_heads=12, num_key_value_heads=4, head_dim=64, vocab_size=20000, max_position_embeddings=1024,
     )  # fmt: skip
-    small = write_tiny(tmp_path / "small", hidden_size=64, head_dim=64, max_position_embeddings=1024)
     card = inspect(str(with_tokenizer(folder, assets)))
     assert card.sizes is not None and card.bytes_on_disk > 200_000_000
     weights = dict(card.bytes_in_memory)[precision]
     with_text = weights + cache_bytes(card.sizes, precision, 600, card.context)
-    command = [sys.executable, "-c", MEASURE, str(folder), str(small), precision]
+    command = [sys.executable, "-c", MEASURE, str(folder), precision]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
     answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT, env=environment)
     loading, reading = json.loads(answer.stdout)
