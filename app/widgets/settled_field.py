@@ -27,7 +27,7 @@ class SettledField(TextField):
         self._pause = QTimer(self, singleShot=True, interval=PAUSE)
         self._pause.timeout.connect(self.settled)
         self.textChanged.connect(self._pause.start)
-        self.submitted.connect(self._settle)
+        self.submitted.connect(self.settle)
 
     def put(self, text: str) -> None:
         """Show another text, as if nobody had typed it."""
@@ -50,9 +50,10 @@ class SettledField(TextField):
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
         super().focusOutEvent(event)
-        self._settle()
+        self.settle()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Take now what was typed, if that has not been done."""
         if self._pause.isActive():
             self._pause.stop()
             self.settled.emit()

@@ -161,7 +161,7 @@ class StructureEditor(Row):
         cursor.select(QTextCursor.SelectionType.Document)
         cursor.insertText(source)
         self.editor.setFocus()
-        self._take()
+        self.editor.settle()
 
     def _begin(self, form: str, source: str, _checked: bool = False) -> None:
         self.start(form, source)

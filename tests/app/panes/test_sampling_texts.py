@@ -196,3 +196,14 @@ def test_nothing_of_it_makes_the_pane_wide(pane: Pane, state: State, qtbot: QtBo
     right = pane.body.viewport().width()
     for widget in (pane.lists["banned_phrases"].list, pane.biases.lines[0].remove, pane.structure.chooser):
         assert widget.mapTo(pane, widget.rect().topRight()).x() < right
+
+
+def test_whatever_takes_the_keyboard_is_named(pane: Pane, state: State) -> None:
+    state.presets.set_sampling(ALL)
+    controls = [pane.biases.entry, pane.biases.number, pane.against.field, pane.structure.chooser,
+        pane.structure.examples, pane.structure.open, pane.structure.editor, pane.structure.tester.field,
+        pane.biases.lines[0].edit, pane.biases.lines[0].remove,
+        *(part for row in pane.lists.values() for part in (row.entry, row.list))]  # fmt: skip
+    names = [each.accessibleName() or each.property("text") for each in controls]
+    assert all(names) and len(set(names)) == len(names)
+    assert all(each.focusPolicy() & Qt.FocusPolicy.TabFocus for each in controls)
