@@ -12,11 +12,12 @@ from collections.abc import Sequence
 def main(argv: Sequence[str] | None = None) -> int:
     """Arguments: nothing, a model folder, or a subcommand with its own. Returns the exit status."""
     given = list(sys.argv[1:] if argv is None else argv)
-    from engine.__main__ import SUBCOMMANDS
-    from engine.__main__ import main as headless
+    if given:  # else the window shows a thirtieth of a second sooner without these
+        from engine.__main__ import SUBCOMMANDS
+        from engine.__main__ import main as headless
 
-    if given and (given[0] in SUBCOMMANDS or given[0].startswith("-")):
-        return headless(given)
+        if given[0] in SUBCOMMANDS or given[0].startswith("-"):
+            return headless(given)
     return open_window(given[0] if given else "")
 
 
