@@ -31,7 +31,7 @@ def measure(model: str, shape: Shape | None, precision: str, threads: int) -> di
     with tempfile.TemporaryDirectory(prefix="vitrine-bench-") as folder:
         if shape is not None:
             model = folder
-            _write(Path(folder), shape)
+            write_checkpoint(Path(folder), shape)
         file = _weights(Path(model))
         command = [sys.executable, "-m", "engine", "generate", model, "--ids", "1 2 3 4", "--max-new-tokens", "1"]
         command += ["--timing", "--json", "--threads", str(threads), *(["--precision", precision] if precision else [])]
@@ -64,7 +64,7 @@ def _weights(path: Path) -> Path:
     return files[0]
 
 
-def _write(folder: Path, shape: Shape) -> None:
+def write_checkpoint(folder: Path, shape: Shape) -> None:
     """The shape as a checkpoint in bf16."""
     from safetensors.torch import save_file
 

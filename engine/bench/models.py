@@ -92,7 +92,9 @@ def table_bytes(model: Decoder) -> int:
 def words(vocabulary: int) -> tokenizers.Tokenizer:
     """A tokenizer of so many made-up words, for models that know none."""
     table = {f"w{number}": number for number in range(vocabulary)}
-    return tokenizers.Tokenizer(tokenizers.models.WordLevel(table, unk_token="w0"))
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel(table, unk_token="w0"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    return made
 
 
 def _fill_plain(model: nn.Module, dtype: torch.dtype, generator: torch.Generator) -> None:
