@@ -181,9 +181,12 @@ def pip(*arguments: str) -> None:
     """Run pip in .venv, showing what it fetches; everything it says goes to the log. Raises Stop where it fails."""
     command = [str(environment_python()), "-m", "pip", "--disable-pip-version-check", *arguments]
     output: list[str] = []
-    with LOG.open("a", encoding="utf-8") as log, subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as process:
+    with (
+        LOG.open("a", encoding="utf-8") as log,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as process,
+    ):
         for line in process.stdout or ():
             log.write(line)
             output.append(line)
