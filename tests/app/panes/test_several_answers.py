@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QToolButton
+from PySide6.QtWidgets import QApplication, QToolButton
 from pytestqt.qtbot import QtBot
 
 from app.bridge import Bridge
@@ -55,6 +55,18 @@ def test_the_menu_beside_send_asks_so_often_as_it_says_and_remembers_how_often(
     act.trigger()
     assert fake.last(BestOf)[1].count == 5 and pane.composer.text == ""
     assert not pane.composer.answers.menu_now().actions()[0].isEnabled(), "one request at a time"
+
+
+def test_the_menu_opens_above_its_button_and_does_what_is_chosen(pane: Pane, fake: FakeEngine, qtbot: QtBot) -> None:
+    pane.composer.set_text("Hi")
+    qtbot.mouseClick(pane.composer.answers, Qt.MouseButton.LeftButton)
+    menu = QApplication.activePopupWidget()
+    assert menu is not None
+    bottom = menu.geometry().bottom()
+    assert bottom < pane.composer.answers.mapToGlobal(pane.composer.answers.rect().topLeft()).y()
+    qtbot.keyClick(menu, Qt.Key.Key_Down)
+    qtbot.keyClick(menu, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: bool(fake.given(BestOf)))
 
 
 def test_the_keyboard_asks_too_and_the_line_says_which_is_being_written(
