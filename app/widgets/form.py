@@ -11,9 +11,10 @@ from typing import Any
 
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from app import theme
+from app.widgets.choice_box import ChoiceBox
 from app.widgets.named import quiet_button
 from app.widgets.slider import Slider
 from app.widgets.value_edit import ValueEdit
@@ -169,7 +170,7 @@ class ChoiceRow(Row):
 
     def __init__(self, knob: Param, picture: Picture | None = None) -> None:
         super().__init__(knob, picture)
-        self.list = QComboBox()
+        self.list = ChoiceBox()
         self.list.addItems(list(knob.choices))
         self.list.setAccessibleName(knob.label)
         self.list.setMinimumWidth(96)

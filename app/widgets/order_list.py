@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from app import theme
+from app.widgets.choice_box import ChoiceBox
 from app.widgets.named import named, quiet_button
 from engine import STEPS, TRANSFORMERS_ORDER, SamplingParams
 
@@ -55,7 +56,7 @@ class OrderList(QWidget):
         self._order: tuple[str, ...] = STEPS
         title = QLabel("Order of the steps")
         title.setToolTip("The same values give other text in another order. Each answer keeps the one it used.")
-        self.known = named(QComboBox(), "orderKnown", "Order of the steps")
+        self.known = named(ChoiceBox(), "orderKnown", "Order of the steps")
         self.known.addItems([*KNOWN, OWN])
         self.known.setMinimumWidth(96)
         self.known.activated.connect(self._take_known)

@@ -10,10 +10,11 @@ from typing import Any
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QTextCursor
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from app import theme
 from app.state.presets import FORMS
+from app.widgets.choice_box import ChoiceBox
 from app.widgets.form import Row
 from app.widgets.named import named, quiet_button
 from app.widgets.settled_field import SettledField
@@ -23,7 +24,7 @@ from engine import Param, Params
 
 NONE = "None"
 HINTS = {"schema": '{"type": "object"}', "regex": "(yes|no)", "grammar": 'start: "yes" | "no"'}
-HELP = "What the answer has to be. Tokens that cannot go on that way are cut before anything is drawn."
+HELP = "What the next answer has to be. Tokens that cannot go on that way are cut before anything is drawn."
 
 PERSON = """{
   "type": "object",
@@ -75,7 +76,7 @@ class StructureEditor(Row):
         self._shown = ""
         self._drafts: dict[str, str] = {}  # what was written for the forms that are not chosen
         self._labels = {name: words_of(name).label for name in FORMS}
-        self.chooser = named(QComboBox(), "structureForm", "Form of the answer")
+        self.chooser = named(ChoiceBox(), "structureForm", "Form of the answer")
         self.chooser.addItem(NONE, "")
         for name, label in self._labels.items():
             self.chooser.addItem(label, name)
