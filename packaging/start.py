@@ -181,18 +181,18 @@ def pip(*arguments: str) -> None:
     """Run pip in .venv, showing what it fetches; everything it says goes to the log. Raises Stop where it fails."""
     command = [str(environment_python()), "-m", "pip", "--disable-pip-version-check", *arguments]
     output: list[str] = []
-    with (
-        LOG.open("a", encoding="utf-8") as log,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-        ) as process,
-    ):
+    # The brackets that the formatter would add are a syntax error to the older Pythons that are to be told so.
+    # fmt: off
+    with LOG.open("a", encoding="utf-8") as log, subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
         for line in process.stdout or ():
             log.write(line)
             output.append(line)
             progress = progress_line(line)
             if progress:
                 say(progress)
+    # fmt: on
     if process.returncode:
         raise Stop(f"{failure_sentence(''.join(output))} The whole report is in {LOG.relative_to(ROOT)}.")
 
