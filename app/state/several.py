@@ -31,8 +31,6 @@ from engine import (
     TokenRecord,
 )
 
-MOST = 8
-
 
 def why_alike(sampling: SamplingParams) -> str:
     """Why these settings write the same answer every time, one sentence; "" where they do not."""

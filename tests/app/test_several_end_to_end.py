@@ -45,8 +45,11 @@ def test_three_answers_are_kept_the_likeliest_is_shown_and_a_restart_shows_the_s
         assert talk.chat.mode == "complete"
         state.presets.set_sampling(SAMPLING)
         pane.text.editor.setPlainText("Once upon a time")
+        said: list[str] = []
+        talk.reading_changed.connect(lambda progress: said.append(progress.phase if progress else ""))
         pane.composer.ask_several()
         qtbot.waitUntil(lambda: talk.answering is None, timeout=LONG)
+        assert "Answer 3 of 3" in said and said[-1] == ""
         versions = talk.tree.siblings(talk.path[-1].id)
         scores = [version.stats["score"] for version in versions]
         assert len({version.text for version in versions}) == 3
