@@ -214,7 +214,7 @@ def _tokenize_job(command: TokenizeWith, run: Run) -> Job:
 
 def _drafters_job(command: FindDrafters, run: Run) -> Job:
     found = []
-    for refusal in refusals(inspect(command.path), command.cards, _tokenizer):
+    for refusal in refusals(inspect(command.path), command.cards):
         found.append(refusal)
         yield Progress(run.id, "Comparing tokenizers", len(found), len(command.cards))
     yield Drafters(run.id, tuple(found))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from checkpoints import write_tiny
 
 from engine.lanes import Job
 from engine.loading.catalog import FilesJobs, inspect
-from engine.loading.drafters import alike
+from engine.loading.drafters import alike, refusals
 from engine.messages import Drafters, FindDrafters, ModelCard, Progress, Run
 from engine.text.tokenizer import Tokenizer
 
@@ -56,6 +58,26 @@ def test_a_model_whose_tokenizer_cannot_be_read_cannot_draft(story: Path, small:
     card = inspect(str(small))
     (small / "tokenizer.json").write_text("{", "utf-8")
     assert ask(story, card) == {str(small): "another tokenizer"}
+
+
+def test_the_comparing_is_done_in_a_process_of_its_own_and_once(
+    story: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[list[str]] = []
+
+    class Begun(subprocess.Popen[str]):
+        def __init__(self, command: list[str], **more: Any) -> None:
+            begun.append(command)
+            super().__init__(command, **more)
+
+    monkeypatch.setattr(subprocess, "Popen", Begun)
+    own, card = inspect(str(story)), inspect(str(small))
+    monkeypatch.chdir(small.parent)
+    first = list(refusals(own, (dataclasses.replace(card, path="small"), own)))
+    assert first == [(str(story), "not smaller"), ("small", "")]  # a path that is not whole is found there too
+    assert [command[-2:] for command in begun] == [[str(story), str(small)]]
+    assert list(refusals(own, (dataclasses.replace(card, path="small"), own))) == first
+    assert len(begun) == 1
 
 
 def test_one_of_two_tokenizers_may_have_more_ids_but_none_of_another_name(story: Path, assets: Path) -> None:
