@@ -230,7 +230,7 @@ class Playground(QObject):
         match event:
             case Tokens(text=text):
                 self._set_target(self.target + text)
-            case Beams(beams=beams):
+            case Beams(beams=beams) if self._targets:
                 self._shown.beams = tuple(dataclasses.replace(b, text=self._shown.begun + b.text) for b in beams)
                 self._set_target(self._shown.beams[0].text if beams else self._shown.begun)
                 self.beams_changed.emit(self._shown.beams)
@@ -258,7 +258,7 @@ class Playground(QObject):
                     self.failed.emit(event.message, event.hint, event.details)
 
     def _set_target(self, text: str) -> None:
-        if text != self.target:
+        if self._targets and text != self.target:  # there are none once another model is loaded
             self._shown.text = text
             self.target_changed.emit(text)
 

@@ -128,6 +128,16 @@ def test_another_model_has_no_part_in_it(play: State, fake: FakeEngine) -> None:
     assert len(fake.given(Generate)) == count
 
 
+def test_what_comes_late_from_the_model_before_is_not_shown(play: State, fake: FakeEngine, bridge: Bridge) -> None:
+    play.playground.write("A tree.")
+    shown: list[object] = []
+    play.workspace._show_model(a_model(name="Another", kind="encoder-decoder"))
+    play.playground.target_changed.connect(shown.append)
+    play.playground.beams_changed.connect(shown.append)
+    say(fake, bridge, Tokens(0, "x", ()), Beams(0, (Beam((8,), " lake", -0.5),)), whole("x"), Done(0, "eos"))
+    assert shown == [] and play.playground.running is None and play.playground.versions == (1, 1)
+
+
 def test_another_model_leaves_the_focus_of_the_chat_where_it_is(
     state: State, fake: FakeEngine, bridge: Bridge, qtbot: QtBot
 ) -> None:
