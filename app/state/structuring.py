@@ -13,7 +13,7 @@ from PySide6.QtCore import QObject, QThreadPool, Signal
 from app.state.workspace import Workspace
 from engine import CheckStructure, Event, Failed, Run, SamplingParams, StructureChecked
 
-LARGEST = 2**18  # bytes of a file; longer forms are not written by hand
+LARGEST = 2**16  # bytes of a file; it is kept among the settings, and longer forms are not written by hand
 
 
 @dataclass(frozen=True, slots=True)

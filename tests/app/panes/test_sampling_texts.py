@@ -92,6 +92,8 @@ def test_the_negative_prompt_rests_while_guidance_is_off(pane: Pane, state: Stat
     with qtbot.waitSignal(state.presets.sampling_changed):
         qtbot.keyClicks(pane.against.field, "Be dull.")
     assert state.presets.sampling.negative_prompt == "Be dull."
+    state.presets.set_sampling(state.presets.sampling.replace(beams=2))
+    assert not pane.against.field.isEnabled() and "Beam search" in pane.against.accessibleDescription()
 
 
 def test_what_is_being_typed_survives_a_slider_that_moves(pane: Pane, state: State, qtbot: QtBot) -> None:

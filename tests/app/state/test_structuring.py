@@ -65,7 +65,7 @@ def test_a_file_is_read_without_its_last_line_end(structuring: Structuring, tmp_
     [
         (None, "form.json could not be read: No such file or directory."),
         (b"\xff\xfe\x00", "form.json is not a text in UTF-8."),
-        (b"a" * (LARGEST + 1), "form.json is larger than 256 kB."),
+        (b"a" * (LARGEST + 1), "form.json is larger than 64 kB."),
     ],
     ids=["missing", "binary", "large"],
 )
