@@ -121,9 +121,9 @@ def engine_complaint(importer: str, target: str) -> str | None:
         return f"{above} does not stand above {below}"
     if above == below == "models":
         family = importer.removeprefix("engine.models.")
-        helpers = {f"engine.models.{name}" for name in ("base", "layers", "trunk", "seq2seq", "encoder")}
-        if family not in ("engine.models", "base", "layers", "reader") and target not in helpers:
-            return "a family file imports base, layers and trunk only"
+        helpers = {f"engine.models.{name}" for name in ("base", "layers", "reading", "trunk", "seq2seq", "encoder")}
+        if family not in ("engine.models", "base", "layers", "reader", "reading") and target not in helpers:
+            return "a family file imports base, layers, reading and trunk only"
     return None
 
 

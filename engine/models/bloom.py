@@ -10,7 +10,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, Signal, Span, heads_of, plain_decoder
+from engine.models.base import Decoder, Reader, Remember, Signal, Span
 from engine.models.layers import (
     DenseMLP,
     Embedding,
@@ -23,6 +23,7 @@ from engine.models.layers import (
     fused_heads,
     vocabulary_scores,
 )
+from engine.models.reading import heads_of, plain_decoder
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from typing import Self
 
 from torch import Tensor
 
-from engine.models.base import Reader, Remember, Signal, Span, plain_decoder, read_rotary, read_scaling
+from engine.models.base import Reader, Remember, Signal, Span
 from engine.models.layers import LayerTap, Mask, Rotary, RotaryConfig, ShiftedRMSNorm, Table, soft_capped
+from engine.models.reading import plain_decoder, read_rotary, read_scaling
 from engine.models.trunk import (
     LARGEST_CONTEXT,
     GroupedAttention,

@@ -11,8 +11,9 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, Signal, Span, heads_of, plain_decoder
+from engine.models.base import Decoder, Reader, Remember, Signal, Span
 from engine.models.layers import ACTIVATIONS, Conv1D, Embedding, LayerTap, Mask, attend, heads, vocabulary_scores
+from engine.models.reading import heads_of, plain_decoder
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, Signal, Span, heads_of, plain_decoder
+from engine.models.base import Decoder, Reader, Remember, Signal, Span
 from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attend, heads, project, vocabulary_scores
+from engine.models.reading import heads_of, plain_decoder
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, Signal, Span, heads_of, plain_decoder, read_rotary
+from engine.models.base import Decoder, Reader, Remember, Signal, Span
 from engine.models.layers import (
     ACTIVATIONS,
     DenseMLP,
@@ -26,6 +26,7 @@ from engine.models.layers import (
     fused_heads,
     vocabulary_scores,
 )
+from engine.models.reading import heads_of, plain_decoder, read_rotary
 
 
 @dataclass(frozen=True, slots=True)

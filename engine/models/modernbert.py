@@ -11,9 +11,10 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from engine.models.base import Encoder, Reader, Signal, read_scaling
+from engine.models.base import Encoder, Reader, Signal
 from engine.models.encoder import excludes, first, labels_of, use_of
 from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, Rotary, RotaryConfig, Table, attention, rotate
+from engine.models.reading import read_scaling
 
 KINDS = ("full_attention", "sliding_attention")
 

@@ -11,8 +11,9 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, Signal, Span, heads_of, plain_decoder
+from engine.models.base import Decoder, Reader, Remember, Signal, Span
 from engine.models.layers import ACTIVATIONS, Embedding, LayerTap, Mask, attend, heads, project, vocabulary_scores
+from engine.models.reading import heads_of, plain_decoder
 
 OFFSET = 2
 """Rows of the position table before that of the first position."""

@@ -14,8 +14,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from engine.models.base import Reader, Remember, Signal, Span, read_scaling
+from engine.models.base import Reader, Remember, Signal, Span
 from engine.models.layers import ACTIVATIONS, LayerTap, Mask, Rotary, RotaryConfig, Table, attend, heads
+from engine.models.reading import read_scaling
 from engine.models.trunk import LARGEST_CONTEXT, PreNormBlock, TrunkConfig, TrunkDecoder, read_trunk, read_window
 
 LONGROPE = ("longrope", "su", "yarn")

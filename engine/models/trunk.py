@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.models.base import Decoder, Reader, Remember, Signal, Span, heads_of, plain_decoder, read_rotary
+from engine.models.base import Decoder, Reader, Remember, Signal, Span
 from engine.models.layers import (
     ACTIVATIONS,
     Embedding,
@@ -29,6 +29,7 @@ from engine.models.layers import (
     project,
     vocabulary_scores,
 )
+from engine.models.reading import heads_of, plain_decoder, read_rotary
 
 LARGEST_CONTEXT = 2**31 - 1
 

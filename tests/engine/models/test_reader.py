@@ -7,10 +7,10 @@ from checkpoints import tiny_config
 
 from engine.errors import BadModelFiles, EngineError, UnsupportedModel
 from engine.models import FAMILIES, family
-from engine.models.base import read_rotary
 from engine.models.layers import RotaryConfig
 from engine.models.llama import Config
 from engine.models.reader import Reader
+from engine.models.reading import read_rotary
 
 
 def read(**changes: Any) -> Config:
