@@ -1,4 +1,4 @@
-"""The Inside pane: what the model would say after each of its layers, and how it tells positions apart.
+"""The Inside pane: what the model would say after each layer, how it tells positions apart, and a second beside it.
 
 The layers are asked by reading the text again: at once where that takes a moment, else when asked, with what it costs.
 """
@@ -10,6 +10,7 @@ from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QLabel, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
 from app.state import State
+from app.widgets.beside_page import BesidePage, SideShown
 from app.widgets.lens_page import LensPage
 from app.widgets.named import named
 from app.widgets.position_page import PositionPage
@@ -19,23 +20,26 @@ REPAINT = 100  # milliseconds between two drawings while the focus moves
 CHEAP = 1.5  # seconds that are spent without asking
 EMPTY = "What the model would say after each layer appears here. Send a message, or choose a token."
 NO_MODEL = "Load a model to see its positions and masks."
+NO_SECOND = "Choose a second model to compare with."
+NOT_READ = "Press Read to see how this model reads the text."
 LIVE = "The layers can be asked when the answer is written."
 
 
 class Pane(QWidget):
-    """A view of state.inside."""
+    """A view of state.inside, and of state.beside and state.second."""
 
     def __init__(self, state: State) -> None:
         super().__init__()
         self.setObjectName("pane")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._inside, self._captures, self._workspace = state.inside, state.captures, state.workspace
+        self._beside, self._second = state.beside, state.second
         self._tried: tuple[str, int] | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REPAINT)
         self._timer.timeout.connect(self.refresh)
-        self.lens, self.positions = LensPage(), PositionPage()
+        self.lens, self.positions, self.two = LensPage(), PositionPage(), BesidePage()
         self._empty = QLabel(EMPTY)
         self._empty.setWordWrap(True)
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -50,6 +54,7 @@ class Pane(QWidget):
         self.tabs.tabBar().setAccessibleName("Inside the model")
         self.tabs.addTab(self._layers, "Layers")
         self.tabs.addTab(self.positions, "Positions")
+        self.tabs.addTab(self.two, "Two models")
         self.tabs.currentChanged.connect(self.refresh)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -58,9 +63,16 @@ class Pane(QWidget):
         self.lens.reader.cancelled.connect(self._inside.cancel)
         self.lens.chosen.connect(self._on_column)
         self.positions.length_chosen.connect(self._inside.ask_for_maps)
+        self.two.asked.connect(lambda: self._beside.read(self.two.field.toPlainText()))
+        self.two.stopped.connect(self._beside.stop)
+        self.two.layer_chosen.connect(self._beside.show_layer)
+        self.two.seconds.chosen.connect(self._second.load)
+        self._second.loading_changed.connect(self.two.seconds.show_progress)
+        self._second.failed.connect(self.two.notice.fail)
         for signal in (
             self._captures.focus_changed, self._captures.records_changed, self._captures.attention_changed,
             self._workspace.model_changed, self._inside.lens_changed, self._inside.maps_changed,
+            self._beside.changed, self._second.offers_changed,
         ):  # fmt: skip
             signal.connect(self._later)
         self.refresh()
@@ -68,10 +80,7 @@ class Pane(QWidget):
     def refresh(self, *_: object) -> None:
         """Draw the page that is seen."""
         self._timer.stop()
-        if self.tabs.currentIndex() == 0:
-            self._show_layers()
-        else:
-            self._show_positions()
+        (self._show_layers, self._show_positions, self._show_two)[self.tabs.currentIndex()]()
 
     def _show_layers(self) -> None:
         inside, focused = self._inside, self._captures.focused
@@ -123,6 +132,27 @@ class Pane(QWidget):
         if maps is None and self._workspace.info is not None and not inside.maps_error and self.isVisible():
             inside.ask_for_maps(self.positions.wanted)
         self.positions.show_maps(maps, inside.maps_error or ("" if self._workspace.info else NO_MODEL))
+
+    def _show_two(self) -> None:
+        if self.isVisible():
+            self._beside.go_on()
+        self.two.seconds.show_models(self._second.offers, self._second.chosen)
+        self.two.show_sides([self._side(second) for second in (False, True)])
+        self.two.set_busy(self._beside.running)
+
+    def _side(self, second: bool) -> SideShown:
+        """What one of the two models found of the text that both read."""
+        beside, info, reading = self._beside, self._beside.info(second), self._beside.reading(second)
+        if info is None:
+            words = NO_SECOND if second else NO_MODEL
+        elif reading.progress is not None:
+            words = f"{reading.progress.phase}."
+        else:
+            words = reading.error or beside.error or NOT_READ
+        layers, heads = beside.shape(second)
+        name, maps = info.name if info else "", reading.maps.maps if reading.maps else ()
+        weights = beside.rows(second, min(max(self.two.layer.currentIndex(), 0), max(layers - 1, 0)))
+        return SideShown(name, layers, heads, beside.part(second).side, beside.tokens(second), weights, maps, words)
 
     # --- what the person does -----------------------------------------------------------------------------------------
 

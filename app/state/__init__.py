@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.bridge import Bridge
     from app.settings import Settings
+    from app.state.beside import Beside
     from app.state.captures import Captures
     from app.state.comparison import Comparison
     from app.state.conversation import Conversation
@@ -35,6 +36,7 @@ class State:
     captures: Captures
     what_if: WhatIfs
     inside: Inside
+    beside: Beside
     models: Models
     playground: Playground
     settings: Settings
@@ -47,6 +49,7 @@ class State:
 
 def make_state(bridge: Bridge, settings: Settings) -> State:
     """The state over an engine's bridge, wired."""
+    from app.state.beside import Beside
     from app.state.captures import Captures
     from app.state.comparison import Comparison
     from app.state.conversation import Conversation
@@ -72,6 +75,7 @@ def make_state(bridge: Bridge, settings: Settings) -> State:
     conversation = Conversation(workspace, captures, presets, library, settings)
     playground = Playground(workspace, captures, presets)
     inside = Inside(workspace, captures, second)
+    beside = Beside(workspace, second)
     comparison = Comparison(workspace, conversation, library, presets, captures, second)
     scoring = Scoring(workspace, captures, second)
     tokenizers = Tokenizers(workspace, models)
@@ -84,6 +88,7 @@ def make_state(bridge: Bridge, settings: Settings) -> State:
         captures,
         what_if,
         inside,
+        beside,
         models,
         playground,
         settings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
@@ -45,6 +46,12 @@ def title(map: PositionMap, two_sides: bool) -> str:
     if map.layers is not None:
         parts.append(f"layer {map.layers[0]}" if len(map.layers) == 1 else f"{len(map.layers)} layers")
     return " · ".join(parts)
+
+
+def picture(map: PositionMap) -> tuple[npt.NDArray[np.floating], Scale]:
+    """What is drawn of a map, and its colours; of angles the cosine."""
+    values = np.cos(map.values) if map.kind == "rotary" else map.values
+    return values, Scale(COLORS[map.kind]) if map.kind == "mask" else Scale.around(values, COLORS[map.kind])
 
 
 class PositionPage(QWidget):
@@ -124,10 +131,9 @@ class PositionPage(QWidget):
         map = self._maps.maps[self.which.currentIndex()]
         layers = "" if map.layers is None else f" Layers {', '.join(str(layer) for layer in map.layers)}."
         self.says.setText(map.says + layers + self._spacing(map))
-        values = np.cos(map.values) if map.kind == "rotary" else map.values
-        scale = Scale(COLORS[map.kind]) if map.kind == "mask" else Scale.around(values, COLORS[map.kind])
+        values, scale = picture(map)
         rows, columns = ([str(n) for n in numbers] for numbers in (map.rows, map.columns))
-        self.view.set_map(values, rows, columns, scale, _describer(map))
+        self.view.set_map(values, rows, columns, scale, describer(map))
         self.legend.set_scale(scale)
         self._read_out()
 
@@ -158,7 +164,7 @@ class PositionPage(QWidget):
         self._draw()
 
 
-def _describer(map: PositionMap) -> Callable[[int, int], str]:
+def describer(map: PositionMap) -> Callable[[int, int], str]:
     """Says a cell of this map in words."""
     row_word, column_word = ROWS.get(map.kind, "Position"), COLUMNS.get(map.kind, "channel")
 

@@ -1,6 +1,7 @@
 """A range of numbers as colours: the ramp, the image of a table of numbers, and the legend that says what they mean.
 
-"even" is cividis, which every kind of colour vision reads; "signed" goes from the page at 0 to a hue on either side.
+"even" is cividis, which every kind of colour vision reads; "signed" goes from the page at 0 to a hue on either side;
+"weight" is the ramp of attention, which follows the square root.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ STEPS = 256
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """words: what the numbers are, with their unit. kind: even or signed; a signed one reaches as far to both sides."""
+    """words: what the numbers are, with their unit. kind: even, weight, or signed, as far to both sides."""
 
     words: str
     low: float = 0.0
@@ -36,6 +37,8 @@ class Scale:
 
     def color(self, value: float) -> QColor:
         place = min(max((value - self.low) / ((self.high - self.low) or 1.0), 0.0), 1.0)
+        if self.kind == "weight":
+            return QColor(*map(int, theme.attention_lut()[round(place**0.5 * 255)]))
         return ground(2 * place - 1) if self.kind == "signed" else theme.probability_color(place)
 
     def image(self, values: npt.NDArray[np.floating]) -> QImage:

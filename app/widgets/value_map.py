@@ -238,15 +238,28 @@ class _Numbers(QAbstractTableModel):
         return visible(names[section]) if role == Qt.ItemDataRole.DisplayRole and section < len(names) else None
 
 
+class _Table(QTableView):
+    """Copies the whole map, as the map itself does."""
+
+    def __init__(self, map: ValueMap) -> None:
+        super().__init__()
+        self._map = map
+        self.setModel(_Numbers(map))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.matches(QKeySequence.StandardKey.Copy):
+            QGuiApplication.clipboard().setText(self._map.as_text())
+        else:
+            super().keyPressEvent(event)
+
+
 class MapOrTable(QStackedWidget):
     """A map and its twin."""
 
     def __init__(self, name: str, words: str) -> None:
         super().__init__()
         self.map = ValueMap(name, words)
-        self._numbers = _Numbers(self.map)
-        self.table = named(QTableView(), f"{name}Table", f"{words} as a table")
-        self.table.setModel(self._numbers)
+        self.table = named(_Table(self.map), f"{name}Table", f"{words} as a table")
         self.table.setTabKeyNavigation(False)
         self.table.verticalHeader().setDefaultSectionSize(26)
         self.table.horizontalHeader().setDefaultSectionSize(76)
@@ -267,6 +280,7 @@ class MapOrTable(QStackedWidget):
         marked: int = -1,
     ) -> None:
         """As ValueMap's."""
-        self._numbers.beginResetModel()
+        numbers = self.table.model()
+        numbers.beginResetModel()
         self.map.set_map(values, rows, columns, scale, describe, marked)
-        self._numbers.endResetModel()
+        numbers.endResetModel()

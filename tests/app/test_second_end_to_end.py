@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from encoders import write_bert
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -51,6 +52,29 @@ def test_an_answer_of_the_second_model_is_read_again_by_the_second_model(both: S
     qtbot.waitUntil(lambda: not state.comparison.running, timeout=LONG)
     for side in state.comparison.sides:
         look_into(state, attention, side.key, side.second, qtbot)
+
+
+def test_an_encoder_and_a_decoder_read_one_text_in_their_own_tokens(both: State, tmp_path: Path, qtbot: QtBot) -> None:
+    state, pane = both, InsidePane(both)
+    qtbot.addWidget(pane)
+    pane.resize(640, 700)
+    pane.show()
+    pane.tabs.setCurrentWidget(pane.two)
+    pane.two.field.setPlainText("the cat sat")
+    pane.two.button.click()
+    state.second.load(str(write_bert(tmp_path / "bert", "BertForMaskedLM")))
+    qtbot.waitUntil(lambda: state.beside.info(True) is not None and state.beside.info(True).kind == "encoder")
+    columns = [column.view.map for column in pane.two.columns]
+    qtbot.waitUntil(lambda: bool(state.beside.tokens(True)) and not state.beside.running, timeout=LONG)
+    qtbot.waitUntil(lambda: list(columns[1].columns) == ["[CLS]", " the", " cat", " sat", "[SEP]"], timeout=LONG)
+    qtbot.waitUntil(lambda: "".join(columns[0].columns).endswith("the cat sat"), timeout=LONG)
+    for map in columns:
+        assert map.values.shape == (len(map.columns),) * 2
+        assert np.allclose(map.values.sum(1), 1.0, atol=0.01), "each token's weights are one in all"
+    assert np.all(np.triu(columns[0].values, 1) == 0.0) and np.all(columns[1].values > 0.0)
+    pane.two.what.setCurrentText("Mask")
+    assert np.array_equal(columns[0].values, np.tri(len(columns[0].columns)))
+    assert np.all(columns[1].values == 1.0)
 
 
 def look_into(state: State, attention: AttentionPane, key: str, second: bool, qtbot: QtBot) -> None:
