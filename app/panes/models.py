@@ -9,7 +9,7 @@ import os
 import re
 from pathlib import Path
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
@@ -60,6 +60,8 @@ class Pane(QWidget):
         self.drafts.hide()
         self.drafts.chosen.connect(self._drafting.load)
         self.drafts.cancelled.connect(self._drafting.cancel)
+        self._reveal = QTimer(self, singleShot=True, interval=0)  # once the cards have their places
+        self._reveal.timeout.connect(self._show_current)
         self.kept = KeptLine()
         self.kept.cleared.connect(self._models.clear_kept)
         self._list = QVBoxLayout()
@@ -122,7 +124,7 @@ class Pane(QWidget):
         inner.addWidget(self.kept)
         inner.addWidget(words(HELP, "caption"))
         inner.addStretch(1)
-        scroll = QScrollArea()
+        scroll = self._scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -225,6 +227,14 @@ class Pane(QWidget):
             self.drafts.hide()
         self.again.setVisible(info is not None)
 
+    def _show_current(self) -> None:
+        """Scroll to the card of the model in use, to its head where the whole is too high."""
+        current = next((card for card in self.cards if card.current), None)
+        if current is not None:
+            self._scroll.ensureWidgetVisible(current, 0, 8)
+            bar = self._scroll.verticalScrollBar()
+            bar.setValue(min(bar.value(), current.mapTo(self._scroll.widget(), QPoint(0, -8)).y()))
+
     def _show_forecasts(self) -> None:
         for card in self.cards:
             card.show_forecast(self._models.forecasts.get(card.card.path))
@@ -252,6 +262,7 @@ class Pane(QWidget):
         self._show_cards()
         if self.isVisible():
             self._ask()
+            self._reveal.start()
 
     def _ask(self) -> None:
         """What can change while the pane is out of sight: memory is taken and freed, models are quantised."""
@@ -330,6 +341,7 @@ class Pane(QWidget):
         else:
             self._models.ask_forecasts()
         self._ask()
+        self._reveal.start()
 
 
 def _same(one: str, other: str) -> bool:

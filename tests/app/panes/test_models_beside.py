@@ -209,3 +209,20 @@ def test_a_model_that_was_loaded_is_counted_and_one_is_told_as_one(
     assert len(fake.given(CountKept)) == asked + 1
     count(fake, bridge, 1, 3_000_000)
     assert pane.kept.words == "1 quantised model on the disk: 3.0 MB"
+
+
+def test_the_card_in_use_is_scrolled_into_sight(
+    pane: Pane, state: State, fake: FakeEngine, bridge: Bridge, qtbot: QtBot
+) -> None:
+    fake.cards = tuple(ModelCard(f"/m/{number}", f"{number}", "llama", supported=True) for number in range(40))
+    state.models.refresh()
+    bridge.deliver()
+
+    def in_sight() -> bool:
+        (card,) = [card for card in pane.cards if card.current]
+        return not card.visibleRegion().isEmpty()
+
+    load(state, fake, bridge, a_model(path="/m/30"))
+    qtbot.waitUntil(in_sight)
+    load(state, fake, bridge, a_model(path="/m/2"))
+    qtbot.waitUntil(in_sight)
