@@ -61,9 +61,10 @@ def fusable(model: LanguageModel) -> bool:
     config, family = model.config, cast("Callable[[TrunkConfig], TrunkDecoder]", type(model))
     if min(config.width, config.hidden, config.kv_heads * config.head_dim) < FEWEST:
         return False
+    if hasattr(config, "experts"):  # their blocks are not fused, and to make them all takes seconds
+        return False
     with torch.device("meta"):  # where nothing takes memory or time
-        (block,) = family(replace(config, layers=1)).blocks()
-    return _computes_alike(block)
+        return all(_computes_alike(block) for block in family(replace(config, layers=1)).blocks())
 
 
 def _is_plain(model: TrunkDecoder) -> bool:
