@@ -13,165 +13,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.params import FIRST, SamplingParams
+from engine.params import FIRST
+from engine.sampling.candidates import TOLERANCE, Candidates, column, in_order
 from engine.sampling.plan import KNOBS, LAST
 from engine.sampling.repetition import longest_match
-from engine.sampling.stored import NOTHING, Ids, Mask, Reals, Singles, Stored, lse
+from engine.sampling.stored import NOTHING, Mask, Reals, Singles
 
 UNIT = 1e-4
 """What epsilon and eta count in, as in engine/sampling/cutoffs.py."""
 
-TOLERANCE = 2e-5
-"""How near to a border the chain's single precision may fall either way, in nats or as a share."""
 
-
-class Bounds:
-    """Between two steps: candidates [T, N] from the best down, with bounds for what is not known.
-
-    logits: float32, -inf where surely gone. doubt: who is there only maybe, or None where nobody. low, high: logarithms
-    of the least and the most mass that the tail has, on the scale of the logits; -inf where none. top: no tail token's
-    logit is above it. count: tail tokens. std: the standard deviation of all logits and its slack, while it is known.
-    """
-
-    def __init__(self, source: Stored, params: SamplingParams, rows: slice) -> None:
-        self.source, self.params, self.rows = source, params, rows
-        self.logits = source.raw[rows].copy()
-        self.place: Ids | None = None  # which stored candidate each column is; None: as stored
-        self.sorted = True
-        self.doubt: Mask | None = None
-        self.uncertain = np.zeros(len(self.logits), bool)
-        self.count = source.unseen[rows]
-        self.top, self.low, self.high = source.top[rows], source.low[rows], source.high[rows]
-        self.std: Reals | None = source.std[rows]
-        self.slack = np.zeros(len(self.logits))
+class Bounds(Candidates):
+    """Candidates that a step can be run on by its name."""
 
     def run(self, step: str) -> None:
         if step in LAST:  # they follow what was drawn before, which would have been other tokens
             self.uncertain[:] = True
         getattr(self, f"_{step}")()
-
-    def draw(self) -> tuple[Ids, Mask]:
-        """The ids that come out [T], and where that is uncertain."""
-        scores = self.logits + self._stored(self.source.noise)
-        rivals = np.full(len(scores), -np.inf)
-        if self.doubt is not None:
-            rivals = np.where(self.doubt, scores, -np.inf).max(1, initial=-np.inf)
-            scores = np.where(self.doubt, -np.inf, scores)
-        best = scores.argmax(1)
-        winner = scores[np.arange(len(scores)), best]
-        tail = np.where(self.high > -np.inf, self.top + self.source.tail_noise[self.rows], -np.inf)
-        chosen = self._stored(self.source.ids)[np.arange(len(scores)), best]
-        return chosen, self.uncertain | (np.maximum(rivals, tail) >= winner - TOLERANCE)
-
-    def probabilities(self) -> Reals:
-        """Of the first token's candidates as stored [N], the tail at the middle of its bounds; 0 where cut."""
-        low, high = self._bounds()
-        here = np.exp(self.logits[0] - (low[0] + high[0]) / 2)
-        if self.doubt is not None:
-            here = np.where(self.doubt[0], 0, here)
-        result = np.zeros(self.source.raw.shape[1])
-        result[np.arange(len(here)) if self.place is None else self.place[0]] = here
-        return result
-
-    # --- what the steps share -----------------------------------------------------------------------------------------
-
-    def _stored(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Stored values [T, N] in the order of the columns here."""
-        mine = values[self.rows]
-        if self.place is None:
-            return mine[:, : self.logits.shape[1]]
-        return np.take_along_axis(mine, self.place, 1)
-
-    def _sort(self) -> None:
-        """The best first again, once a step may have moved them."""
-        if self.sorted:
-            return
-        order = np.argsort(-self.logits, axis=1, kind="stable")
-        self.logits = np.take_along_axis(self.logits, order, 1)
-        self.place = order if self.place is None else np.take_along_axis(self.place, order, 1)
-        if self.doubt is not None:
-            self.doubt = np.take_along_axis(self.doubt, order, 1)
-        self.sorted = True
-
-    def _cut(self, gone: Mask, doubted: Mask | None = None) -> None:
-        """Take out who is surely gone, and note who may be. Columns that are empty everywhere are dropped."""
-        self.logits = np.where(gone, NOTHING, self.logits)
-        if doubted is not None and doubted.any():
-            self.doubt = doubted if self.doubt is None else self.doubt | doubted
-        self.std = None
-        if self.sorted:
-            width = int(np.flatnonzero((self.logits > NOTHING).any(0)).max(initial=0)) + 1
-            if width < self.logits.shape[1]:
-                self.logits = self.logits[:, :width]
-                self.place = None if self.place is None else self.place[:, :width]
-                self.doubt = None if self.doubt is None else self.doubt[:, :width]
-        if self.doubt is not None:
-            self.doubt = self.doubt & (self.logits > NOTHING)
-            if not self.doubt.any():
-                self.doubt = None
-
-    def _sure(self) -> Singles:
-        return self.logits if self.doubt is None else np.where(self.doubt, NOTHING, self.logits)
-
-    def _bounds(self) -> tuple[Reals, Reals]:
-        """The least and the most that the log-sum-exp of everyone can be [T]."""
-        all_here = lse(self.logits)
-        surely = all_here if self.doubt is None else lse(self._sure())
-        return np.logaddexp(surely, self.low) - TOLERANCE, np.logaddexp(all_here, self.high) + TOLERANCE
-
-    def _best(self) -> tuple[Reals, Reals]:
-        """The least and the most that the largest logit can be [T]."""
-        most = self.logits.max(1, initial=-np.inf).astype(float)
-        least = most if self.doubt is None else self._sure().max(1, initial=-np.inf).astype(float)
-        return least, np.where(self.high > -np.inf, np.maximum(most, self.top), most)
-
-    def _keep_above(self, least: Reals, most: Reals) -> None:
-        """Keep what lies above a threshold [T] that lies between two bounds; the best always stays."""
-        best = self.logits.max(1, initial=-np.inf)
-        self._cut(
-            self.logits < np.minimum(least, best)[:, None].astype(np.float32),
-            self.logits < np.minimum(most, best)[:, None].astype(np.float32),
-        )
-        self.high = np.where(self.top >= least, self.high, -np.inf)
-        self.low = np.full_like(self.high, -np.inf)
-
-    def _lose_tail(self) -> None:
-        self.high = self.low = np.full_like(self.high, -np.inf)
-
-    def _entropy(self) -> tuple[Reals, Reals]:
-        """The least and the most that the entropy can be, in nats [T]."""
-        low, high = self._bounds()
-        total = ((low + high) / 2)[:, None].astype(np.float32)
-        here = self.logits > NOTHING
-        surprise = np.where(here, total - self.logits, 0)
-        p = np.where(here, np.exp(-surprise), 0)
-        seen = (p * surprise).sum(1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            q = np.exp(np.minimum(self.high - total[:, 0], 0))
-            rarest = np.maximum(total[:, 0] - self.top, 0)  # the least surprise of a tail token
-            least = np.exp(self.low - total[:, 0]) * rarest
-            most = np.where(q > 0, q * np.maximum(np.log(self.count) - np.log(q), rarest), 0)
-        slack = (high - low) * (1 + seen)
-        if self.doubt is not None:
-            slack = slack + np.where(self.doubt, p * (1 + surprise), 0).sum(1)
-        return seen + least - slack, seen + most + slack
-
-    def _shift(self, logits: npt.NDArray[Any], others: npt.NDArray[np.int64], raised: Reals | None = None) -> None:
-        """Take new logits; so many ids of the tail moved too [T]: down, or up to `raised` [T] at most."""
-        if self.std is not None:
-            with np.errstate(invalid="ignore"):
-                moved = np.where(self.logits > NOTHING, logits - self.logits, 0)
-            # The standard deviation is a norm: it moves by no more than what moved, as far as that is seen.
-            self.slack = self.slack + np.sqrt((moved.astype(float) ** 2).sum(1) / self.source.vocabulary)
-        self.logits, self.sorted = logits.astype(np.float32), False
-        with np.errstate(divide="ignore", invalid="ignore"):
-            few = np.log(others)
-            gone = np.minimum(np.exp(few + self.top - self.low), 1)
-            self.low = np.where(self.low > -np.inf, self.low + np.log1p(-gone), -np.inf)
-        if raised is not None:
-            tail = self.high > -np.inf
-            self.high = np.where(tail, np.logaddexp(self.high, few + raised), -np.inf)
-            self.top = np.where(tail, np.maximum(self.top, raised), self.top)
 
     # --- steps that follow from texts and files, which are not here: as they were when it was written --------------
 
@@ -196,6 +54,7 @@ class Bounds:
         self.uncertain |= np.array([not same or step not in ran for ran in self.source.ran[self.rows]], bool)
         self.low = np.full_like(self.low, -np.inf)
         self._cut(self._stored(self.source.removed) == FIRST.index(step))
+        self.sorted = False  # some of the best may be gone
 
     # --- steps that bend ----------------------------------------------------------------------------------------------
 
@@ -220,7 +79,7 @@ class Bounds:
             low = np.where(a >= 1, spread + a * self.low, self.low + pressed)
         self.high = np.where(self.high > -np.inf, high, -np.inf)
         self.low = np.where(self.low > -np.inf, low, -np.inf)
-        self.logits = self.logits * a[:, None].astype(np.float32)
+        self.logits = self.logits * column(a)
         self.top = self.top * a
         if self.std is not None:
             self.std, self.slack = self.std * a, self.slack * a
@@ -229,7 +88,7 @@ class Bounds:
         least, most = self._best()
         self.uncertain |= most > least  # who may be there would win
         ids = self._stored(self.source.ids)
-        tied = self._sure() == least[:, None].astype(np.float32)
+        tied = self._sure() == column(least)
         first = np.where(tied, ids, np.iinfo(np.int64).max)
         self.doubt = None
         self._cut(first > first.min(1, initial=np.iinfo(np.int64).max)[:, None])
@@ -245,7 +104,7 @@ class Bounds:
             return np.where(logits > -np.inf, best - s * d**2 * (k - c * d), -np.inf)
 
         reach = [self.top] if k >= 0 else [self.top, np.minimum(self.top, best + 2 * k / (3 * c))]
-        self.logits = bend(self.logits, best[:, None].astype(np.float32)).astype(np.float32)
+        self.logits = bend(self.logits, column(best)).astype(np.float32)
         self.sorted = self.sorted and k >= 0
         self.top = np.maximum.reduce([bend(top, best) for top in reach])
         with np.errstate(divide="ignore"):
@@ -258,33 +117,35 @@ class Bounds:
         first = self.source.prompt if p.penalty_scope == "answer" else 0
         counts = self._stored(self.source.counts(p.penalty_window, first))
         r, f, s = p.repetition_penalty, p.frequency_penalty, p.presence_penalty
-        bent = np.where(self.logits > 0, self.logits / np.float32(r), self.logits * np.float32(r))
-        bent = bent - counts * np.float32(f) - np.float32(s)
+        there = counts > 0
+        logits, here = self.logits.copy(), self.logits[there]
+        here = np.where(here > 0, here / np.float32(r), here * np.float32(r))
+        logits[there] = here - counts[there] * np.float32(f) - np.float32(s)
         raised = None
         if r < 1 or f < 0 or s < 0:
             raised = np.maximum(self.top / r, self.top * r) + max(0.0, -f) * p.penalty_window + max(0.0, -s)
         # Of the ids in the window, those that are no candidates.
-        others = np.minimum(self.source.kinds, p.penalty_window) - (counts > 0).sum(1)
-        self._shift(np.where(counts > 0, bent, self.logits), np.maximum(others, 0), raised)
+        others = np.minimum(self.source.kinds, p.penalty_window) - there.sum(1)
+        self._shift(logits, np.maximum(others, 0), raised)
 
     def _stay_in_prompt(self) -> None:
         r = self.params.stay_in_prompt
         inside = self._stored(self.source.counts(0, -1)) > 0
-        bent = np.where(self.logits > 0, self.logits * np.float32(r), self.logits / np.float32(r))
+        logits, here = self.logits.copy(), self.logits[inside]
+        logits[inside] = np.where(here > 0, here * np.float32(r), here / np.float32(r))
         raised = np.maximum(self.top * r, self.top / r)
-        self._shift(np.where(inside, bent, self.logits), np.full(len(inside), self.source.kinds), raised)
+        self._shift(logits, np.full(len(inside), self.source.kinds), raised)
 
     def _dry(self) -> None:
         p = self.params
         if not p.dry_window:
             return
-        length = self._stored(self.source.matches(p.dry_window, longest_match(p)))
+        lengths, strangers = self.source.matches(p.dry_window, longest_match(p))
+        length = self._stored(lengths)
         hit = length >= p.dry_allowed_length
-        amount = p.dry_multiplier * p.dry_base ** (length[hit] - p.dry_allowed_length).astype(float)
         logits = self.logits.copy()
-        logits[hit] -= amount
-        others = self.source.strangers(p.dry_window, longest_match(p))[self.rows]
-        self._shift(logits, others)
+        logits[hit] -= p.dry_multiplier * p.dry_base ** (length[hit] - p.dry_allowed_length).astype(float)
+        self._shift(logits, strangers[self.rows])
 
     def _no_repeat_ngram(self) -> None:
         banned = self._stored(self.source.completing(self.params.no_repeat_ngram))
@@ -300,7 +161,7 @@ class Bounds:
             self.slack = self.slack + std - np.sqrt(np.maximum(less, 0))
         self.low = np.full_like(self.low, -np.inf)
         self._cut(banned)
-        self.std = std
+        self.std, self.sorted = std, False
 
     # --- steps that cut -----------------------------------------------------------------------------------------------
 
@@ -308,12 +169,9 @@ class Bounds:
         least, most = self._best()
         n = self.params.top_n_sigma
         alone = self.high == -np.inf
-        here = self.logits > NOTHING
-        values = np.where(here, self.logits, 0)
-        mean = values.sum(1) / here.sum(1)
-        seen = np.sqrt((np.where(here, values - mean[:, None], 0) ** 2).sum(1) / here.sum(1))
         if self.doubt is not None:
             self.uncertain |= self.doubt.any(1)
+        seen = self._deviation() if alone.any() else np.zeros(len(alone))
         if self.std is None:
             self.uncertain |= ~alone
             low = high = seen
@@ -321,6 +179,14 @@ class Bounds:
             low = np.where(alone, seen, np.maximum(self.std - self.slack, 0))
             high = np.where(alone, seen, self.std + self.slack)
         self._keep_above(least - n * high - 1e-4, most - n * low + 1e-4)
+
+    def _deviation(self) -> Reals:
+        """Of those that are here [T]."""
+        here = self.logits > NOTHING
+        values, n = np.where(here, self.logits, np.float32(0)), here.sum(1)
+        apart = np.where(here, values - column(values.sum(1) / n), np.float32(0))
+        deviation: Reals = np.sqrt(np.vecdot(apart, apart) / n)
+        return deviation
 
     def _top_k(self) -> None:
         self._sort()
@@ -347,20 +213,20 @@ class Bounds:
         self._sort()
         P = self.params.top_p
         least, most = self._bounds()
-        weight = np.exp(self.logits - most[:, None].astype(np.float32))
+        weight = np.exp(self.logits - column(most))
         before = np.cumsum(weight, 1) - weight
-        goal = P * np.exp(least - most)[:, None].astype(np.float32)
-        unseen = np.where(self.logits < self.top[:, None], np.exp(self.high - most)[:, None], 0)
-        surely_before = before
+        goal = column(P * np.exp(least - most))
+        unseen = np.where(self.logits < column(self.top), column(np.exp(self.high - most)), np.float32(0))
+        solid, surely_before = weight, before
         if self.doubt is not None:
-            solid = np.where(self.doubt, 0, weight)
+            solid = np.where(self.doubt, np.float32(0), weight)
             surely_before = np.cumsum(solid, 1) - solid
         gone = surely_before >= P + TOLERANCE
         doubted = before + unseen >= goal - TOLERANCE
         gone[:, 0] = False  # the best always stays
         if self.doubt is None:
             doubted[:, 0] &= unseen[:, 0] > 0
-        self.high = np.where(np.exp(lse(self._sure()) - most) < P + TOLERANCE, self.high, -np.inf)
+        self.high = np.where(solid.sum(1) < P + TOLERANCE, self.high, -np.inf)
         self.low = np.full_like(self.low, -np.inf)
         self._cut(gone, doubted)
 
@@ -387,46 +253,63 @@ class Bounds:
 
     def _typical_p(self) -> None:
         (low, high), (H_least, H_most) = self._bounds(), self._entropy()
-        # All that matters is the logit of the expected surprise: who is nearest to it stays.
-        ends = (low - H_most, high), (high - H_least, low), (low - H_most, low), (high - H_least, high)
-        kept = [self._nearest(centre, total) for centre, total in ends[: 2 if self.high.max() == -np.inf else 4]]
-        every = np.logical_and.reduce([mask for mask, _ in kept])
-        some = np.logical_or.reduce([mask for mask, _ in kept])
-        border = np.maximum.reduce([reach for _, reach in kept])
-        hidden = (self.high > -np.inf) & (self.top >= np.minimum(ends[0][0], ends[1][0]) - border)
-        self.uncertain |= hidden & (self.top > ends[0][0])  # the tail reaches to the other side of the centre
+        # All that matters is the logit of the expected surprise: who is nearest to it stays. As that logit moves, who
+        # is nearer than whom changes one way only, so its two ends say all.
+        p = np.exp(self.logits - column(low))
+        solid = p if self.doubt is None else np.where(self.doubt, np.float32(0), p)
+        tail = np.exp(self.high - low)
+        ends = [self._nearest(end, p, solid, tail, high - low) for end in (low - H_most, high - H_least)]
+        some, every = ends[0][0] | ends[1][0], ends[0][1] & ends[1][1]
+        nobody = np.asarray(~every.any(1))
+        self.uncertain |= nobody
+        hidden = ends[0][2] | ends[1][2]
         self.high = np.where(hidden, self.high, -np.inf)
         self.low = np.full_like(self.low, -np.inf)
-        self._cut(~some, ~every)
+        self._cut(~some, ~every & ~nobody[:, None])
         self.sorted = False  # the likeliest may be gone
 
-    def _nearest(self, centre: Reals, total: Reals) -> tuple[Mask, Reals]:
-        """Who is kept when the expected logit and the log-sum-exp are these [T], and the largest distance kept."""
-        distance = np.abs(self.logits - centre[:, None].astype(np.float32))
+    def _nearest(self, centre: Reals, p: Singles, solid: Singles, tail: Reals, slack: Reals) -> tuple[Mask, Mask, Mask]:
+        """When the expected logit is this [T]: who may be kept, who surely is, and whether some of the tail may be.
+
+        p: the most that each can have; solid: the same of those who are surely there; tail: the most that it has;
+        slack: by how much, in nats, all that may be less.
+        """
+        distance, gap = np.abs(self.logits - column(centre)), centre - self.top
         order = np.argsort(distance, axis=1, kind="stable")
-        p = np.exp(np.take_along_axis(self.logits, order, 1) - total[:, None].astype(np.float32))
-        last = np.minimum((np.cumsum(p, 1) < self.params.typical_p).sum(1), (self.logits > NOTHING).sum(1) - 1)
-        rows = np.arange(len(distance))
-        border = distance[rows, order[rows, last]]
-        return distance <= border[:, None], np.asarray(border, float)
+        rows, last = np.arange(len(order)), (self.logits > NOTHING).sum(1) - 1
+        nearer = in_order(p, order).cumsum(1)
+        surely = nearer if solid is p else in_order(solid, order).cumsum(1)
+        P = self.params.typical_p
+        goal = P * np.exp(slack)
+        far = np.minimum((surely < column(goal)).sum(1), last)
+        near = np.minimum((nearer < P).sum(1), last)
+        if tail.any():  # to whoever is farther than the tail, all of it counts as nearer
+            ahead = (distance < column(gap)).sum(1)
+            behind = np.where(tail < P, np.minimum((nearer < column(P - tail)).sum(1), last), -1)
+            near = np.where(near < ahead, near, np.maximum(behind, ahead - 1))
+        nearest = np.where(near < 0, -np.inf, distance[rows, order[rows, near]])
+        farthest = distance[rows, order[rows, far]]
+        hidden = (gap <= farthest) | (surely[:, -1] < goal)
+        return distance <= column(farthest), distance <= column(nearest), hidden
 
     def _tail_free(self) -> None:
         self._sort()
         high = self._bounds()[1]
         alone = self.high == -np.inf
         n = (self.logits > NOTHING).sum(1)
-        p = np.exp(self.logits - high[:, None].astype(np.float32))
+        p = np.exp(self.logits - column(high))
         bends = np.abs(np.diff(p, 2, axis=1))
         inside = np.arange(bends.shape[1]) < (n - 2)[:, None]
-        bends = np.where(inside, bends, 0)
+        bends = np.where(inside, bends, np.float32(0))
         # What the hidden rest can add: its probabilities fall from at most this to nothing.
         unseen = np.where(alone, 0, 4 * np.exp(np.minimum(self.top - high, 0)))
         flat = bends.sum(1) + unseen < 2e-6
-        bends = np.where(flat[:, None] & inside, 1, bends)
+        if flat.any():
+            bends = np.where(flat[:, None] & inside, np.float32(1), bends)
         running, total = np.cumsum(bends, 1), bends.sum(1)
         z = self.params.tail_free
         few, many = (
-            np.where(n < 3, n, 1 + ((running <= z * bound[:, None]) & inside).sum(1))
+            np.where(n < 3, n, 1 + ((running <= column(z * bound)) & inside).sum(1))
             for bound in (total * (1 - 1e-4), total * (1 + 1e-4) + unseen)
         )
         self.uncertain |= ~alone & (flat | (many >= n - 1) | (n < 3))
@@ -441,7 +324,7 @@ class Bounds:
         happens = self.source.luck[self.rows] < self.params.xtc_probability
         low, high = self._bounds()
         floor = _log(self.params.xtc_threshold)
-        surely, perhaps = (self.logits >= (bound + floor)[:, None].astype(np.float32) for bound in (high, low))
+        surely, perhaps = (self.logits >= column(bound + floor) for bound in (high, low))
         surely &= self.logits > NOTHING
         perhaps &= self.logits > NOTHING
         doubted = (perhaps != surely).any(1) | ((self.high > -np.inf) & (self.top >= low + floor))
@@ -461,10 +344,10 @@ class Bounds:
 
     def _adaptive_p(self) -> None:
         low, high = self._bounds()
-        d = np.abs(np.exp(self.logits - ((low + high) / 2)[:, None]) - self.params.adaptive_target) / 0.3
+        d = np.abs(np.exp(self.logits - column((low + high) / 2)) - self.params.adaptive_target) / 0.3
         bent = np.where(self.logits > NOTHING, 5 - 10 * d**2 / (1 + d), NOTHING)
         self._lose_tail()
-        self.logits, self.sorted, self.std = bent.astype(np.float32), False, None
+        self.logits, self.sorted, self.std = bent, False, None
 
 
 def _log(x: float) -> float:

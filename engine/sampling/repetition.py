@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ def repeats(past: npt.NDArray[np.int64], breakers: frozenset[int], longest: int)
     if end < 1 or int(past[end]) in breakers:
         return {}
     at = np.flatnonzero(past[:end] == past[end])  # where an earlier run that ends like this one ends
+    if not at.size:
+        return {}
     length = np.ones(len(at), np.int64)
     alive = np.arange(len(at))
     for back in range(1, min(longest, end + 1)):
@@ -39,6 +42,29 @@ def repeats(past: npt.NDArray[np.int64], breakers: frozenset[int], longest: int)
     for x, count in zip(past[at + 1].tolist(), length.tolist()):
         found[x] = max(count, found.get(x, 0))
     return found
+
+
+def repeats_along(
+    text: Sequence[int], positions: Sequence[int], window: int, breakers: frozenset[int], longest: int
+) -> Iterator[dict[int, int]]:
+    """The same for many places in a text, ascending, each with the `window` ids before it as its past: as a run that
+    goes on is one longer than it was a place before, each place takes little where all are asked for."""
+    places: dict[int, list[int]] = {}
+    runs: dict[int, int] = {}  # where an earlier run that ends like the text so far ends, and how long it is
+    done, begin = 0, min(positions, default=0) - longest
+    for position in positions:
+        for end in range(done, position):
+            there = places.setdefault(text[end], [])
+            if end >= begin:
+                same = () if text[end] in breakers else there
+                runs = {at: min(runs.get(at - 1, 0) + 1, longest) for at in same}
+            there.append(end)
+        done, first = position, max(0, position - window)
+        found: dict[int, int] = {}
+        for at, length in runs.items():
+            if at >= first:
+                found[text[at + 1]] = max(min(length, at - first + 1), found.get(text[at + 1], 0))
+        yield found
 
 
 def tally(past: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

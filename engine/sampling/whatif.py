@@ -18,6 +18,9 @@ from engine.sampling.bounds import Bounds
 from engine.sampling.plan import active
 from engine.sampling.stored import Ids, Mask, Reals, Stored
 
+AT_ONCE = 256
+"""Tokens that are derived together: few enough that their numbers stay in the processor's cache."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Derived:
@@ -60,10 +63,13 @@ class WhatIf:
         if not self.stored.ids.shape[1]:  # nothing was stored, so nothing can be said
             nobody = np.zeros(len(self.stored.written), bool)
             return Derived(self.stored.written, nobody, ~nobody, steps)
-        state = Bounds(self.stored, params, slice(None))
-        for step in steps:
-            state.run(step)
-        chosen, uncertain = state.draw()
+        drawn = []
+        for begin in range(0, max(1, len(self.stored.written)), AT_ONCE):
+            state = Bounds(self.stored, params, slice(begin, begin + AT_ONCE))
+            for step in steps:
+                state.run(step)
+            drawn.append(state.draw())
+        chosen, uncertain = (np.concatenate(parts) for parts in zip(*drawn))
         return Derived(chosen, chosen != self.stored.written, uncertain, steps)
 
     def stages(self, row: int, params: SamplingParams) -> tuple[list[Stage], Derived]:

@@ -136,6 +136,33 @@ def test_in_any_order_what_is_not_marked_is_right(answer: Answer, seed: int, ord
         assert derived.uncertain[row] or derived.chosen[row] == fresh(answer, row, params)
 
 
+@pytest.mark.parametrize("changes", [{"top_k": 5}, {"top_p": 0.6}, {"tail_free": 0.8}, {"typical_p": 0.5}])
+def test_who_comes_after_one_that_may_not_repeat_takes_its_place(answer: Answer, changes: dict[str, float]) -> None:
+    params = SamplingParams.neutral(no_repeat_ngram=2, **changes)
+    derived = answer.what_if.derive(params)
+    barred = np.flatnonzero(answer.what_if.stored.completing(2)[:, :4].any(1) & ~derived.uncertain)
+    assert len(barred) > 100
+    for row in barred[::3].tolist():
+        assert derived.chosen[row] == fresh(answer, row, params)
+
+
+@pytest.mark.parametrize(("P", "count"), [(0.2, 6), (0.6, 60), (0.95, 4), (0.95, 20), (0.95, 60)])
+def test_typical_is_right_where_the_tail_is_nearer_than_the_likeliest(answer: Answer, P: float, count: int) -> None:
+    """Of few candidates much is hidden: what lies there may be nearer to the expected surprise than the best are."""
+    records = [
+        dataclasses.replace(r, candidate_ids=r.candidate_ids[:count], logits=r.logits[:count], cut=r.cut[:count])
+        for r in answer.records
+    ]
+    short = WhatIf(records, answer.history, SEED, answer.logits.shape[1], PROMPT)
+    short.stored.listen()
+    params = SamplingParams.neutral(typical_p=P)
+    derived = short.derive(params)
+    certain = np.flatnonzero(~derived.uncertain)
+    assert len(certain) > 100
+    for row in certain.tolist():
+        assert derived.chosen[row] == fresh(answer, row, params)
+
+
 def test_a_column_says_which_step_cut_a_candidate_and_what_remains(answer: Answer) -> None:
     params = SamplingParams(typical_p=0.9, repetition_penalty=1.2)
     for row in (3, 400, 900):
