@@ -16,13 +16,10 @@ from PySide6.QtWidgets import (
     QComboBox,
     QGridLayout,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QPushButton,
     QSizePolicy,
     QStackedWidget,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
@@ -38,6 +35,7 @@ from app.widgets.named import named, quiet_button, toggle_button
 from app.widgets.pieces import piece_of, visible, worded
 from app.widgets.reader_line import ReaderLine
 from app.widgets.slider import PlainSlider
+from app.widgets.text_table import TextTable
 from app.widgets.tint import Legend
 from app.widgets.token_flow import FlowArea, TokenFlow
 
@@ -150,15 +148,7 @@ class Pane(QWidget):
         self.map = Heatmap()
         self.map.row_chosen.connect(self._on_row)
         self.map.pointed.connect(self._show_readout)
-        self.table = named(QTableWidget(0, len(HEAD)), "attentionRows", "Attention of the row in focus as a table")
-        self.table.setHorizontalHeaderLabels([word.capitalize() for word in HEAD])
-        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        self.table.setTabKeyNavigation(False)
-        self.table.verticalHeader().hide()
-        self.table.verticalHeader().setDefaultSectionSize(26)
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        self.table.horizontalHeader().setHighlightSections(False)
+        self.table = TextTable("attentionRows", "Attention of the row in focus as a table", (1,))
         self.views = QStackedWidget()
         self.flow = TokenFlow()
         self.flow.chosen.connect(self._on_token)
@@ -269,7 +259,7 @@ class Pane(QWidget):
         self._show_readout()
         self._show_reader()
         if self.as_table.isChecked():
-            self._fill_table()
+            self.table.show_rows(HEAD, self._row_lines())
         self._timer.setInterval(max(REPAINT, round((time.perf_counter() - begun) * 10_000)))
 
     def _show_text(self, tokens: list[str], values: Weights, first: int) -> None:
@@ -362,14 +352,9 @@ class Pane(QWidget):
 
     def _row_lines(self) -> list[tuple[str, str, str]]:
         row, tokens = self._weights(), self._captures.tokens(self._part.seen)
-        return [] if row is None else [(str(i), tokens[i], f"{w:.4f}") for i, w in enumerate(row) if i < len(tokens)]
-
-    def _fill_table(self) -> None:
-        lines = self._row_lines()
-        self.table.setRowCount(len(lines))
-        for row, (position, token, weight) in enumerate(lines):
-            for column, text in enumerate((position, visible(token), weight)):
-                self.table.setItem(row, column, QTableWidgetItem(text))
+        if row is None:
+            return []
+        return [(str(i), visible(token), f"{weight:.4f}") for i, (token, weight) in enumerate(zip(tokens, row))]
 
     def _arrange(self) -> None:
         """Heads beside the large map or above it, whichever leaves the map more cells."""
@@ -456,8 +441,8 @@ class Pane(QWidget):
         self._on_row(index - 1 if same_text else index)
 
     def _on_copy(self) -> None:
-        lines = ["\t".join(HEAD), *("\t".join((p, visible(t), w)) for p, t, w in self._row_lines())]
-        QGuiApplication.clipboard().setText("\n".join(lines))
+        self.table.show_rows(HEAD, self._row_lines())
+        QGuiApplication.clipboard().setText(self.table.as_text())
 
     def _on_save(self) -> None:
         """The whole map of the head that is shown, in a file of the person's choice."""

@@ -8,7 +8,19 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import (
+    QColor,
+    QGuiApplication,
+    QHelpEvent,
+    QImage,
+    QKeyEvent,
+    QKeySequence,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import QFrame, QScrollArea, QToolTip, QWidget
 
 from app import theme
@@ -31,6 +43,7 @@ class HeadGrid(QWidget):
         self._choice = (0, 0)
         self._image: QImage | None = None
         self._side = [0, 0]  # rows and columns of a small map
+        self._cells: npt.NDArray[np.floating] | None = None
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Heads")
         self._describe()
@@ -44,7 +57,7 @@ class HeadGrid(QWidget):
         """How many layers and heads the model has; 0 where there is none."""
         if (layers, heads) != (self._layers, self._heads):
             self._layers, self._heads = layers, heads
-            self._image = None
+            self._image = self._cells = None
             self._choice = (min(self._choice[0], max(0, layers - 1)), min(self._choice[1], max(0, heads - 1)))
             self._describe()
             self.updateGeometry()
@@ -60,12 +73,19 @@ class HeadGrid(QWidget):
     def set_maps(self, cells: npt.NDArray[np.floating] | None) -> None:
         """The small maps float32 [L, H, n, m], NaN where not captured; None where there are none."""
         if cells is None or cells.shape[:2] != (self._layers, self._heads):
-            self._image = None
+            self._image = self._cells = None
         else:
+            self._cells = cells
             layers, heads, *self._side = cells.shape
             down, across = self._side
             self._image = tinted(cells.transpose(0, 2, 1, 3).reshape(layers * down, heads * across))
         self.update()
+
+    def as_text(self) -> str:
+        """The small map of the head that is marked, a line for each row of it; "" where it was not captured."""
+        if self._cells is None:
+            return ""
+        return "\n".join("\t".join("" if np.isnan(w) else f"{w:.4f}" for w in row) for row in self._cells[self._choice])
 
     def fitting(self, space: QSize) -> QSize:
         """The size at which the cells are as large as fits into this space, within reason."""
@@ -115,7 +135,9 @@ class HeadGrid(QWidget):
             Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0), Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1),
         }  # fmt: skip
         key = Qt.Key(event.key())
-        if key in moves and self._layers:
+        if event.matches(QKeySequence.StandardKey.Copy):
+            QGuiApplication.clipboard().setText(self.as_text())
+        elif key in moves and self._layers:
             layer, head = (place + by for place, by in zip(self._choice, moves[key]))
             self._choose(min(max(layer, 0), self._layers - 1), min(max(head, 0), self._heads - 1))
         else:
