@@ -6,7 +6,6 @@ Models can be dropped anywhere on it. Looking into folders and loading are the e
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from PySide6.QtCore import QPoint, Qt, QTimer
@@ -20,19 +19,14 @@ from app.widgets.dropped import files_of
 from app.widgets.form import Form
 from app.widgets.kept_line import KeptLine
 from app.widgets.loading_strip import LoadingStrip
-from app.widgets.model_card import Card, memory_words, words
+from app.widgets.model_card import memory_words, words
+from app.widgets.model_list import ModelList
 from app.widgets.named import named, quiet_button, toggle_button
 from app.widgets.notice import Notice
 from engine import LoadParams, ModelCard, ModelInfo, Progress, Stats
 
 NAME, TITLE, ICON = "models", "Models", "layers"
 CHOOSE = "Choose a model's folder, or a folder of models"
-LOOKING = "Looking for models."
-TINY = "Tiny: good for seeing how it works, not for answers to rely on."
-NOTHING = (
-    "No model was found here. A model is a .gguf file, or a folder that holds config.json, tokenizer.json and "
-    ".safetensors files."
-)
 HELP = (
     "To bring a real model, download a .gguf file, or a model's whole folder in safetensors form (config.json, "
     "tokenizer.json, tokenizer_config.json and the .safetensors files), then add its folder here or drop it on the "
@@ -50,8 +44,6 @@ class Pane(QWidget):
         self.setAcceptDrops(True)
         self._models, self._workspace, self._drafting = state.models, state.workspace, state.drafting
         self._shown: object = None
-        self.cards: list[Card] = []
-        self.removers: dict[str, QPushButton] = {}
         self.notice = Notice()
         self.loading = LoadingStrip()
         self.loading.cancelled.connect(self._workspace.cancel_load)
@@ -64,9 +56,11 @@ class Pane(QWidget):
         self._reveal.timeout.connect(self._show_current)
         self.kept = KeptLine()
         self.kept.cleared.connect(self._models.clear_kept)
-        self._list = QVBoxLayout()
-        self._list.setSpacing(8)
-        self._list.addWidget(words(LOOKING, "caption"))
+        self.list = ModelList()
+        self.list.load.connect(self._models.load)
+        self.list.unload.connect(self._workspace.unload)
+        self.list.removed.connect(self._models.remove_folder)
+        self.cards, self.removers = self.list.cards, self.list.removers
         column = QVBoxLayout(self)
         column.setContentsMargins(2, 2, 2, 2)  # room for the frame that says a folder can be dropped
         column.setSpacing(0)
@@ -120,7 +114,7 @@ class Pane(QWidget):
         inner.setContentsMargins(10, 0, 10, 12)
         inner.setSpacing(12)
         inner.addWidget(self._make_params())
-        inner.addLayout(self._list)
+        inner.addWidget(self.list)
         inner.addWidget(self.kept)
         inner.addWidget(words(HELP, "caption"))
         inner.addStretch(1)
@@ -160,58 +154,16 @@ class Pane(QWidget):
         wanted = (models, folders, strange)
         if wanted != self._shown and (models or not self._models.scanning):
             self._shown = wanted
-            focused = next((card.card.path for card in self.cards if card.button.hasFocus()), "")
-            self._make_list(models, folders, strange)
-            for card in self.cards:
-                if card.card.path == focused:
-                    card.button.setFocus()
+            self.drafts.setParent(self)  # its card goes
+            self.drafts.hide()
+            place = {model.path: "" if model.bundled else self._models.folder_of(model) for model in models}
+            self.list.show_models(
+                _card_of(strange) if strange is not None else None,
+                [model for model in models if not place[model.path]],
+                [(folder, [model for model in models if place[model.path] == folder]) for folder in folders],
+            )
         self._show_forecasts()
         self._show_states()
-
-    def _make_list(self, models: tuple[ModelCard, ...], folders: list[str], strange: ModelInfo | None) -> None:
-        self.drafts.setParent(self)  # its card goes
-        self.drafts.hide()
-        self.cards.clear()
-        self.removers.clear()
-        while (item := self._list.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
-        place = {model.path: "" if model.bundled else self._models.folder_of(model) for model in models}
-        if strange is not None:
-            self._list.addWidget(words("Opened from elsewhere", "heading"))
-            self._add_cards([_card_of(strange)])
-        self._list.addWidget(words("Comes with Vitrine", "heading"))
-        self._list.addWidget(words(TINY, "caption"))
-        self._add_cards([model for model in models if not place[model.path]])
-        for folder in folders:
-            self._list.addWidget(self._folder_head(folder))
-            self._add_cards([model for model in models if place[model.path] == folder], NOTHING)
-
-    def _add_cards(self, models: list[ModelCard], otherwise: str = "") -> None:
-        for model in sorted(models, key=lambda model: not model.supported):
-            card = Card(model)
-            card.load.connect(self._models.load)
-            card.unload.connect(self._workspace.unload)
-            self.cards.append(card)
-            self._list.addWidget(card)
-        if otherwise and not models:
-            self._list.addWidget(words(otherwise, "caption"))
-
-    def _folder_head(self, folder: str) -> QWidget:
-        head = QWidget()
-        name = words(_place_words(folder), "heading")
-        name.setToolTip(folder)
-        remove = named(QPushButton("Remove"), "removeFolder", f"Stop looking for models in {folder}")
-        remove.setProperty("kind", "quiet")
-        remove.setToolTip("Stop looking here. Nothing on the disk is touched.")
-        remove.clicked.connect(lambda: self._models.remove_folder(folder))
-        self.removers[folder] = remove
-        line = QHBoxLayout(head)
-        line.setContentsMargins(0, 4, 0, 0)
-        line.addWidget(name, 1)
-        line.addWidget(remove)
-        return head
 
     def _show_states(self) -> None:
         info, workspace = self._workspace.info, self._workspace
@@ -220,7 +172,7 @@ class Pane(QWidget):
             current = info is not None and _same(card.card.path, info.path)
             told = (info.runs, memory_words(info)) if info is not None and current else ()
             card.show_state(current, loading, " ".join(filter(None, told)))
-        holder = next((card for card in self.cards if card.current), None)
+        holder = self.list.current
         if holder is not None and self._drafting.possible:
             holder.adopt(self.drafts)
         else:
@@ -229,11 +181,11 @@ class Pane(QWidget):
 
     def _show_current(self) -> None:
         """Scroll to the card of the model in use, to its head where the whole is too high."""
-        current = next((card for card in self.cards if card.current), None)
+        current = self.list.current
         if current is not None:
             self._scroll.ensureWidgetVisible(current, 0, 8)
             bar = self._scroll.verticalScrollBar()
-            bar.setValue(min(bar.value(), current.mapTo(self._scroll.widget(), QPoint(0, -8)).y()))
+            bar.setValue(min(bar.value(), self.list.y() + current.mapTo(self.list, QPoint(0, -8)).y()))
 
     def _show_forecasts(self) -> None:
         for card in self.cards:
@@ -346,13 +298,6 @@ class Pane(QWidget):
 
 def _same(one: str, other: str) -> bool:
     return os.path.normpath(one) == os.path.normpath(other)
-
-
-def _place_words(folder: str) -> str:
-    """A folder's path, short where it lies in the person's own, with places at which the line may break."""
-    place = Path(folder)
-    short = str(Path("~", place.relative_to(Path.home()))) if place.is_relative_to(Path.home()) else folder
-    return re.sub(r"([/\\._-])", "\\1\N{ZERO WIDTH SPACE}", short)
 
 
 def _card_of(info: ModelInfo) -> ModelCard:

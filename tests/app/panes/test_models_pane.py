@@ -9,10 +9,11 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.bridge import Bridge
-from app.panes.models import NOTHING, Pane
+from app.panes.models import Pane
 from app.state import State
 from app.state.models import BUNDLED
 from app.widgets.model_card import amount, size_words
+from app.widgets.model_list import NOTHING
 from engine import Done, Failed, Inspect, Load, Loaded, ModelCard, Progress, Scan, Unload, Unloaded
 from fakes import FakeEngine, a_model
 
