@@ -61,7 +61,9 @@ class DraftChooser(QWidget):
         """The models to choose from, and the path of the one that drafts."""
         self.models.show_models(offers, chosen)
         any_fits = any(not why for _, _, why in offers)
-        self.models.setToolTip(WHY if any_fits or chosen else f"{WHY} {NONE_FITS}")
+        told = WHY if any_fits or chosen else f"{WHY} {NONE_FITS}"
+        self.models.setToolTip(told)
+        self.models.setAccessibleDescription(told)
 
     def show_progress(self, progress: Progress | None) -> None:
         for part in (self._phase, self._bar, self.cancel):

@@ -22,6 +22,7 @@ class KeptLine(QWidget):
         super().__init__()
         self._told = words("", "caption")
         self._told.setToolTip(WHY)
+        self._told.setAccessibleDescription(WHY)
         self.clear = named(QPushButton("Clear"), "keptClear", "Remove what is kept of quantised models")
         self.clear.clicked.connect(lambda: self._ask(True))
         self.question = words(QUESTION, "caption")
