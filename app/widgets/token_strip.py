@@ -1,6 +1,7 @@
 """An answer as its tokens: the coloured text, what its colours mean, and the token in focus in words.
 
-It knows records, not where they come from. What the colours mean can be chosen; a readout line says it in numbers.
+It knows records, not where they come from. What the colours mean can be chosen; a readout line says it in numbers, and
+a table says all of them.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from app.widgets.ink import Ink
-from app.widgets.named import named
+from app.widgets.named import named, toggle_button
+from app.widgets.row_table import RowTable
 from app.widgets.token_scales import SCALES, TokenLegend, choice
 from app.widgets.token_text import TokenText
-from app.widgets.token_words import describe
+from app.widgets.token_words import HEAD, cells, describe
 from engine import TokenRecord
 
 HELP = "Click a token, or use the arrow keys. Enter or a right click shows what else it could have been."
@@ -44,12 +46,17 @@ class TokenStrip(QWidget):
         self.scales.addItems(list(SCALES))
         self.scales.textActivated.connect(choice.choose)
         self._legend = TokenLegend()
+        self.as_table = toggle_button("tokensTable", "Table")
+        self.as_table.setToolTip("The tokens as a table")
+        self.as_table.toggled.connect(self._show_table)
+        self.table: RowTable | None = None  # made when it is first asked for: a chat has many strips
         self._keys = named(QLabel(KEYS, wordWrap=True), "caption")
         self._keys.hide()
         row = QHBoxLayout()
         row.addWidget(self.scales)
         row.addWidget(self._legend)
         row.addStretch(1)
+        row.addWidget(self.as_table)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
@@ -59,6 +66,22 @@ class TokenStrip(QWidget):
         column.addWidget(self._keys)
         choice.changed.connect(self._show_scale)
         self._show_scale()
+
+    def _show_table(self, shown: bool) -> None:
+        """The tokens as rows in the coloured text's place."""
+        if self.table is None:
+            self.table = RowTable("tokenTable", f"{self.text.accessibleName()} as a table", HEAD, (2,))
+            column = self.layout()
+            assert isinstance(column, QVBoxLayout)
+            column.insertWidget(1, self.table)
+        self._fill_table()
+        self.table.setVisible(shown)
+        self.text.setVisible(not shown)
+        self._readout.setVisible(not shown)
+
+    def _fill_table(self) -> None:
+        if self.table is not None and self.as_table.isChecked():
+            self.table.put(tuple(self._records), cells)
 
     def set_branching(self, on: bool) -> None:
         """Whether another token can be taken in one's place."""
@@ -84,6 +107,7 @@ class TokenStrip(QWidget):
     def append(self, records: Sequence[TokenRecord]) -> None:
         self._records.extend(records)
         self.text.add_tokens(records)
+        self._fill_table()
 
     def set(self, records: Sequence[TokenRecord], before: str = "") -> None:
         """before: the text that they continue."""

@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from app.widgets.pieces import percent, worded
+from app.widgets.pieces import percent, visible, worded
 from app.widgets.token_scales import surprise
 from engine import TokenRecord
 
 MARKS = str.maketrans({"\n": "↵\n", "\t": "⇥\t"})
 UNFINISHED = "◌"  # a token that is only a part of a character
 TIPPED = 10  # candidates in the tip of a token
+HEAD = ("position", "id", "token", "probability", "rank", "surprise, bits", "entropy, nats")
 
 
 def shown(record: TokenRecord) -> str:
@@ -44,6 +45,17 @@ def tip(record: TokenRecord) -> str:
             f"<td align=right>{escape(after)}</td></tr>"
         )
     return "".join(lines) + "</table>"
+
+
+def cells(record: TokenRecord) -> tuple[str, ...]:
+    """A token as a row of a table under HEAD."""
+    numbers = (
+        f"{math.exp(record.logprob):.6f}",
+        f"{record.rank + 1}",
+        f"{surprise(record):.2f}",
+        f"{record.entropy:.2f}",
+    )
+    return f"{record.position}", f"{record.id}", visible(shown(record).removesuffix("\n")), *numbers
 
 
 def table(records: Sequence[TokenRecord]) -> str:

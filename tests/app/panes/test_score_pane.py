@@ -11,6 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from app.panes.score import LONG, UNALIKE, Pane
 from app.state import State
+from app.widgets.tokenizer_page import EXAMPLE
 from engine import (
     Done,
     Event,
@@ -199,6 +200,7 @@ def test_many_tokens_come_in_parts_and_all_of_them(pane: Pane, state: State, fak
 
 
 def test_a_models_file_is_opened_for_its_tokenizer(pane: Pane, state: State, fake: FakeEngine, qtbot: QtBot) -> None:
+    qtbot.waitUntil(lambda: state.tokenizers.text == EXAMPLE)  # else they are asked once more, a little later
     state.tokenizers.open("/models/other/tokenizer.json")
     state.tokenizers.open("/models/small.gguf")
     assert state.tokenizers.paths == ["models/companion", "/models/other", "/models/small.gguf"]
