@@ -118,23 +118,22 @@ class Bounds(Candidates):
         counts = self._stored(self.source.counts(p.penalty_window, first))
         r, f, s = p.repetition_penalty, p.frequency_penalty, p.presence_penalty
         there = counts > 0
-        logits, here = self.logits.copy(), self.logits[there]
-        here = np.where(here > 0, here / np.float32(r), here * np.float32(r))
-        logits[there] = here - counts[there] * np.float32(f) - np.float32(s)
+        bent = np.where(self.logits > 0, self.logits / np.float32(r), self.logits * np.float32(r))
+        if f or s:
+            bent -= counts * np.float32(f) + np.float32(s)
         raised = None
         if r < 1 or f < 0 or s < 0:
             raised = np.maximum(self.top / r, self.top * r) + max(0.0, -f) * p.penalty_window + max(0.0, -s)
         # Of the ids in the window, those that are no candidates.
         others = np.minimum(self.source.kinds, p.penalty_window) - there.sum(1)
-        self._shift(logits, np.maximum(others, 0), raised)
+        self._shift(np.where(there, bent, self.logits), np.maximum(others, 0), raised)
 
     def _stay_in_prompt(self) -> None:
         r = self.params.stay_in_prompt
         inside = self._stored(self.source.counts(0, -1)) > 0
-        logits, here = self.logits.copy(), self.logits[inside]
-        logits[inside] = np.where(here > 0, here * np.float32(r), here / np.float32(r))
+        bent = np.where(self.logits > 0, self.logits * np.float32(r), self.logits / np.float32(r))
         raised = np.maximum(self.top * r, self.top / r)
-        self._shift(logits, np.full(len(inside), self.source.kinds), raised)
+        self._shift(np.where(inside, bent, self.logits), np.full(len(inside), self.source.kinds), raised)
 
     def _dry(self) -> None:
         p = self.params
@@ -252,6 +251,7 @@ class Bounds(Candidates):
         self._keep_above(low + floors[0] - TOLERANCE, high + floors[1] + TOLERANCE)
 
     def _typical_p(self) -> None:
+        self._sort()  # of two runs, one up and one down, the distances below are sorted four times as fast
         (low, high), (H_least, H_most) = self._bounds(), self._entropy()
         # All that matters is the logit of the expected surprise: who is nearest to it stays. As that logit moves, who
         # is nearer than whom changes one way only, so its two ends say all.
