@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,7 +29,7 @@ class Shot:
 
     what_if: the steps of the token in focus, under settings moved after the answer. ask: the object name of a pane's
     field, and what is written there and asked. press: object names of buttons that are pressed at the end; "name:1"
-    raises a page of tabs.
+    raises a page of tabs. answers: to each thing said. settings: of the sampling, over those of all pictures.
     """
 
     theme: str = "light"
@@ -41,12 +42,22 @@ class Shot:
     what_if: bool = False
     ask: tuple[str, str] = ("", "")
     press: tuple[str, ...] = ()
+    answers: int = 1
+    settings: tuple[tuple[str, Any], ...] = ()
 
 
 TEXT = (
     "Hello! It is nice to meet you. Once upon a time there was a little dog who liked to play in the park.\n\n"
     "Quarterly revenue rose by seven per cent, said the treasurer."
 )
+
+FOLDS = ("fold-Words", "fold-Structured answer")
+TEXTS = (
+    ("banned_words", ("park", "very")),
+    ("logit_bias", (("dog", 4.0), (" ice cream", -3.0))),
+    ("stop", ("The end",)),
+)
+FORM = (("regex", r"(Yes|No)\. [A-Z][a-z ]{5,40}\."),)
 
 SHOTS = {
     "chat-light": Shot(),
@@ -79,6 +90,10 @@ SHOTS = {
     "text-small": Shot(size=(900, 600), panes=("score",), ask=("scoredText", TEXT)),
     "tokenizers-light": Shot(panes=("score",), press=("textTabs:1", "addTokenizer")),
     "tokenizers-dark": Shot(theme="dark", size=(1600, 1000), panes=("score",), press=("textTabs:1", "addTokenizer")),
+    "several-light": Shot(answers=3),
+    "several-dark": Shot(theme="dark", size=(900, 600), answers=3, panes=("probabilities",)),
+    "texts-light": Shot(size=(1280, 1000), panes=("sampling",), settings=TEXTS, press=FOLDS[:1]),
+    "texts-dark": Shot(theme="dark", size=(1280, 1000), panes=("sampling",), settings=FORM, press=FOLDS[-1:]),
     "models-light": Shot(panes=("models", "probabilities")),
     "models-dark": Shot(theme="dark", panes=("models", "probabilities")),
     "first-start-light": Shot(said=()),
@@ -96,7 +111,7 @@ SHOTS = {
 
 def take(shot: Shot, path: Path) -> None:
     from PySide6.QtCore import QEventLoop, QTimer
-    from PySide6.QtWidgets import QAbstractButton, QApplication, QTabWidget, QWidget
+    from PySide6.QtWidgets import QAbstractButton, QApplication, QScrollArea, QTabWidget, QWidget
 
     from app import theme
     from app.bridge import Bridge
@@ -131,7 +146,7 @@ def take(shot: Shot, path: Path) -> None:
         wait(lambda: time.monotonic() > end)
 
     wait(lambda: state.workspace.info is not None and bool(state.models.cards))
-    state.presets.set_sampling(SamplingParams(temperature=0.9, seed=7, max_new_tokens=120))
+    state.presets.set_sampling(SamplingParams(temperature=0.9, seed=7, max_new_tokens=120, **dict(shot.settings)))
     for name in shot.panes:
         shown = window.docks[name].toggleViewAction()
         if not shown.isChecked():
@@ -139,7 +154,7 @@ def take(shot: Shot, path: Path) -> None:
         window.docks[name].raise_()
     settle()
     for text in shot.said:
-        state.conversation.send(text)
+        state.conversation.send(text, shot.answers)
         wait(lambda: state.conversation.answering is None)
     settle()
     if shot.tokens:
@@ -163,6 +178,11 @@ def take(shot: Shot, path: Path) -> None:
             found.setCurrentIndex(int(page))
         elif isinstance(found, QAbstractButton):
             found.click()
+        area = found.parent()
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parent()
+        if area is not None:
+            area.ensureWidgetVisible(found, 0, 400)
         settle(1.0)
     window.grab().save(str(path))
     window.close()

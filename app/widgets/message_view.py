@@ -33,6 +33,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.widgets.answer_score import score_words
+from app.widgets.elided import Elided
 from app.widgets.flowing import FlowingText
 from app.widgets.ink import Ink
 from app.widgets.markdown import MarkdownDocument
@@ -108,7 +109,7 @@ class MessageView(QFrame):
         self._switch: VersionSwitch | None = None
         self._score = named(QLabel(), "caption")
         self._score.setContentsMargins(0, 0, 8, 0)
-        self._note = named(QLabel(), "caption")
+        self._note = named(Elided(), "caption")
         self._foot.addWidget(self._score)
         self._foot.addWidget(self._note)
         self._foot.addStretch(1) if self._answer else self._foot.insertStretch(0, 1)
