@@ -115,7 +115,7 @@ class Trace:
 
     def about(self, ids: Tensor) -> Trace:
         """The same, but asked about these ids."""
-        return replace(self, cut=_cut_at(self.kept, ids))
+        return replace(self, cut=_cut_at(self.kept, ids, self.raw.numel()))
 
 
 def apply(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:
@@ -147,7 +147,9 @@ def trace(
         steps.append(name)
         kept.append(alive)
     final = alive, _of(alive, left, ids)
-    return Trace(row[0], *final, entering or final, tuple(steps), _cut_at(kept, candidate_ids), tuple(kept))
+    return Trace(
+        row[0], *final, entering or final, tuple(steps), _cut_at(kept, candidate_ids, row.numel()), tuple(kept)
+    )
 
 
 def advance(moment: Moment, params: SamplingParams, result: Trace, token: int) -> Moment:
@@ -185,10 +187,13 @@ def _walk(
         yield name, logits, ids, alive
 
 
-def _cut_at(kept: Sequence[Tensor], ids: Tensor) -> Tensor:
-    """For each of these ids the index of the step that it was gone after, -1 where it never was: int8 [N]."""
+def _cut_at(kept: Sequence[Tensor], ids: Tensor, before: int) -> Tensor:
+    """For each of these ids the index of the step that it was gone after, -1 where it never was: int8 [N].
+
+    before: how many there were at first.
+    """
     asked = ids.cpu().numpy()
-    cut, before = np.full(asked.shape, -1, np.int8), 0
+    cut = np.full(asked.shape, -1, np.int8)
     for index, there in enumerate(each.numpy() for each in kept):
         if len(there) != before:
             # They ascend, so each is where it would be inserted or nowhere.

@@ -46,7 +46,7 @@ def top_p(logits: Tensor, history: Tensor, params: SamplingParams, moment: Momen
             break
         count *= 8
     last = np.minimum((mass < params.top_p).sum(-1, keepdims=True), best.shape[-1] - 1)
-    return keep_where(logits, values >= np.take_along_axis(best, last, -1))
+    return keep_where(logits, values >= best[np.arange(len(best))[:, None], last])
 
 
 def min_p(logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment = START) -> Tensor:

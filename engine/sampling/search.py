@@ -38,9 +38,8 @@ def everyone(count: int) -> Tensor:
 
 def best_places(row: Singles, count: int) -> Ids:
     """Where the count largest of a row [V] are, and all that equal the last of them; ascending."""
-    count = min(count, len(row))
-    if not count:
-        return np.zeros(0, np.int64)
+    if not count or count >= len(row):
+        return np.arange(len(row) if count else 0)
     places = _at_least(row, count)
     some = row[places]
     return places[some >= np.partition(some, len(some) - count)[len(some) - count]]
