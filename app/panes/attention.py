@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from PySide6.QtCore import QSize, Qt, QTimer
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
@@ -28,15 +28,16 @@ from app import theme
 from app.state import State
 from app.state.attention import DECODER, MEAN, Part, Weights
 from app.state.saving import Saver
-from app.widgets.head_grid import HeadArea, HeadGrid
-from app.widgets.heatmap import ROOM, Heatmap
+from app.widgets.head_grid import HeadGrid
+from app.widgets.heads_and_map import HeadsAndMap
+from app.widgets.heatmap import Heatmap
 from app.widgets.map_files import ask_where, writer
+from app.widgets.map_notes import MapNotes
 from app.widgets.named import named, quiet_button, toggle_button
 from app.widgets.pieces import piece_of, visible, worded
 from app.widgets.reader_line import ReaderLine
 from app.widgets.slider import PlainSlider
 from app.widgets.text_table import TextTable
-from app.widgets.tint import Legend
 from app.widgets.token_flow import FlowArea, TokenFlow
 
 NAME, TITLE, ICON = "attention", "Attention", "grid-3x3"
@@ -46,11 +47,8 @@ EMPTY = "Where the model looks appears here while it writes. Send a message to s
 NO_TEXT = "Where the model looks appears here. Fill a mask or classify a text in the Playground to see it."
 HEAD = ("position", "token", "weight")
 FURTHER = "Not kept: the rows of this text take more than 64 MB. To see this token's, it is read again up to there."
-GAP = 8  # pixels between the parts of the body
 HEAD_WIDTH = 460  # pixels: from here on the buttons stand in the line of the head
 ROLLOUT = "How much of each token has come into this one through all layers: attention rollout (Abnar and Zuidema 2020)"
-BESIDE = ((0, 0, 1, 1), (0, 1, 1, 1), (1, 0, 1, 2))  # row, column and spans of the heads, the large map and the notes
-ABOVE = ((0, 0, 1, 1), (1, 0, 1, 2), (0, 1, 1, 1))
 
 
 class Pane(QWidget):
@@ -140,11 +138,9 @@ class Pane(QWidget):
         self._lay_head(wide=True)
         return self._head_line
 
-    def _make_body(self) -> QWidget:
-        """Heads, the large map and the notes on it; `_arrange` says where each of them stands."""
+    def _make_body(self) -> HeadsAndMap:
         self.grid = HeadGrid()
         self.grid.chosen.connect(self._on_head)
-        self._grid_area = HeadArea(self.grid)
         self.map = Heatmap()
         self.map.row_chosen.connect(self._on_row)
         self.map.pointed.connect(self._show_readout)
@@ -156,42 +152,11 @@ class Pane(QWidget):
         for view in (self.map, self.table, FlowArea(self.flow)):
             self.views.addWidget(view)
         self.views.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)  # what is left is its
-        self._notes = self._make_notes()
-        self._body = QWidget()
-        self._places = QGridLayout(self._body)
-        self._places.setContentsMargins(0, 0, 0, 0)
-        self._places.setSpacing(GAP)
-        self._lay(beside=True)
+        self._notes = MapNotes()
+        self._notes.zoomed.connect(self.map.zoom)
+        self.readout = self._notes.readout
+        self._body = HeadsAndMap(self.grid, self.views, self._notes)
         return self._body
-
-    def _make_notes(self) -> QWidget:
-        """What the cross-hair reads, what the colours mean, and the zoom."""
-        self.readout = named(QLabel(), "attentionReadout", "Reading")
-        self.readout.setWordWrap(True)
-        self.readout.setTextFormat(Qt.TextFormat.PlainText)
-        self.readout.setProperty("role", "caption")
-        self.readout.setMinimumHeight(34)
-        self.readout.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.readout.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.smaller = quiet_button("attentionSmaller", "Smaller cells (-)")
-        self.smaller.setText("−")
-        self.smaller.clicked.connect(lambda: self.map.zoom(1 / 1.3))
-        self.larger = quiet_button("attentionLarger", "Larger cells (+)")
-        self.larger.setText("+")
-        self.larger.clicked.connect(lambda: self.map.zoom(1.3))
-        line = QHBoxLayout()
-        line.setSpacing(2)
-        line.addWidget(Legend(), 100)
-        line.addWidget(self.smaller)
-        line.addWidget(self.larger)
-        line.addStretch(1)
-        notes = QWidget()
-        column = QVBoxLayout(notes)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addWidget(self.readout, 1)
-        column.addLayout(line)
-        return notes
 
     def _make_scrub(self) -> QHBoxLayout:
         self.scrub = named(PlainSlider(), "attentionScrub", "Token of the answer")
@@ -252,9 +217,9 @@ class Pane(QWidget):
         self.map.set_map(values, first, tokens, self._row if tokens else -1, seen)
         if self.as_text.isChecked():
             self._show_text(tokens, values, first)
-        for button in (self.smaller, self.larger):
-            button.setVisible(self.views.currentIndex() == 0)
-        self._arrange()
+        self._notes.show_zoom(self.views.currentIndex() == 0)
+        self._lay_head(self.width() >= HEAD_WIDTH)
+        self._body.arrange(self.views.currentIndex() == 0)
         self._show_scrub()
         self._show_readout()
         self._show_reader()
@@ -322,9 +287,9 @@ class Pane(QWidget):
             place = "" if self._part.causal else " in the source"
             begun = f"While writing {worded(piece_of(record), 16)} it looked{place} at"
         best = np.argsort(row)[::-1]
-        if self._beside:
+        if self._body.beside:
             return f"{begun} " + ", ".join(f"{worded(tokens[i], 12)} {row[i]:.2f}" for i in best[:4])
-        lines = max(3, min(8, self._grid_area.height() // 18 - 3))
+        lines = max(3, min(8, self._body.notes_height // 18 - 3))
         return "\n".join([begun, *(f"{row[i]:.2f}  {worded(tokens[i], 20)}" for i in best[:lines])])
 
     def _show_reader(self) -> None:
@@ -356,21 +321,6 @@ class Pane(QWidget):
             return []
         return [(str(i), visible(token), f"{weight:.4f}") for i, (token, weight) in enumerate(zip(tokens, row))]
 
-    def _arrange(self) -> None:
-        """Heads beside the large map or above it, whichever leaves the map more cells."""
-        self._lay_head(self.width() >= HEAD_WIDTH)
-        width, height = self._body.width(), self._body.height()
-        notes = self._notes.minimumSizeHint() + QSize(GAP, GAP)
-        side_room = QSize(int(width * 0.34), height - notes.height())
-        top_room = QSize(width - notes.width(), int(height * 0.45))
-        side, top = self.grid.fitting(side_room), self.grid.fitting(top_room)
-        beside = _cells(width - side.width() - GAP, height - notes.height())
-        above = _cells(width, height - min(top.height(), top_room.height()) - GAP)
-        better = beside >= above and self.views.currentIndex() == 0
-        self._grid_area.show_grid(*((side, side_room) if better else (top, top_room)))
-        if self._beside != better:
-            self._lay(better)
-
     def _lay_head(self, wide: bool) -> None:
         """All in one line, or the buttons in a line of their own."""
         self.rolled.setVisible(self.as_text.isChecked() and self._part.looks == self._part.seen)
@@ -378,15 +328,6 @@ class Pane(QWidget):
         self._head_line.addWidget(self.parts, 0, 1)
         self._head_line.addWidget(self.rolled, 0, 2)
         self._head_line.addWidget(self._buttons, *((0, 3) if wide else (1, 0, 1, 3)))
-
-    def _lay(self, beside: bool) -> None:
-        self._beside = beside
-        for widget, place in zip((self._grid_area, self.views, self._notes), BESIDE if beside else ABOVE):
-            self._places.addWidget(widget, *place)
-        self._places.setAlignment(self._grid_area, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        self._places.setRowStretch(0, 1 if beside else 0)
-        self._places.setRowStretch(1, 0 if beside else 1)
-        self._places.setColumnStretch(1, 1)
 
     def _later(self, *_: object) -> None:
         if self.isVisible() and not self._timer.isActive():
@@ -473,9 +414,3 @@ class Pane(QWidget):
         super().hideEvent(event)
         self._captures.set_visible(NAME, False)
         self._captures.rereading.cancel()
-
-
-def _cells(width: int, height: int) -> int:
-    """Square pixels that a map of this size gives to its cells; rows beyond the columns in view would be empty."""
-    across, down = max(0, width - ROOM[0]), max(0, height - ROOM[1])
-    return across * min(across, down)
