@@ -61,7 +61,7 @@ class DraftChooser(QWidget):
         """The models to choose from, and the path of the one that drafts."""
         self.models.show_models(offers, chosen)
         any_fits = any(not why for _, _, why in offers)
-        told = WHY if any_fits or chosen else f"{WHY} {NONE_FITS}"
+        told = WHY if any_fits or chosen or not offers else f"{WHY} {NONE_FITS}"
         self.models.setToolTip(told)
         self.models.setAccessibleDescription(told)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QStandardItemModel
+from PySide6.QtGui import QStandardItemModel, QWheelEvent
 from PySide6.QtWidgets import QComboBox
 
 Offer = tuple[str, str, str]
@@ -22,6 +22,7 @@ class ModelBox(QComboBox):
         self._nobody = nobody
         self._offers: list[Offer] = []
         self.setMinimumWidth(64)  # a long name must not widen the pane
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.activated.connect(lambda index: self.chosen.emit(self.itemData(index)))
 
     def show_models(self, offers: Iterable[Offer], chosen: str) -> None:
@@ -41,3 +42,6 @@ class ModelBox(QComboBox):
                 self.setItemData(row, path, Qt.ItemDataRole.ToolTipRole)
             self.view().setMinimumWidth(self.view().sizeHintForColumn(0) + 24)
         self.setCurrentIndex(self.findData(chosen))
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        event.ignore()  # what is chosen is loaded: not in passing
