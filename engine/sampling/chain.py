@@ -122,8 +122,8 @@ def apply(logits: Tensor, history: Tensor, params: SamplingParams, moment: Momen
     """Run the active steps on logits float32 [B, V] with history int64 [B, T]; gives the final logits [B, V]."""
     moment = _here(moment)
     results = []
-    for row, past in zip(logits.cpu().split(1), history.cpu().split(1)):
-        _, left, ids, _ = [("", row, None, None), *_walk(row, past, params, moment)][-1]
+    for row, past in zip(logits.cpu().split(1), history.cpu().split(1), strict=True):
+        *_, (_, left, ids, _) = _walk(row, past, params, moment)
         results.append(_spread(left, ids, row))
     return torch.cat(results).to(logits.device)
 
@@ -136,11 +136,12 @@ def trace(
     logits float32 [V], history int64 [T], candidate_ids int64 [N].
     """
     row = logits.cpu().view(1, -1)
-    left, ids, alive = row, None, survivors(row[0])
     steps: list[str] = []
     kept: list[Tensor] = []
     entering: tuple[Tensor, Tensor] | None = None
-    for name, left_now, ids_now, alive_now in _walk(row, history.cpu().view(1, -1), params, _here(moment)):
+    walk = _walk(row, history.cpu().view(1, -1), params, _here(moment))
+    _, left, ids, alive = next(walk)
+    for name, left_now, ids_now, alive_now in walk:
         if name == "adaptive_p":
             entering = alive, _of(alive, left, ids)
         left, ids, alive = left_now, ids_now, alive_now
@@ -163,8 +164,8 @@ def advance(moment: Moment, params: SamplingParams, result: Trace, token: int) -
 def _walk(
     logits: Tensor, history: Tensor, params: SamplingParams, moment: Moment
 ) -> Iterator[tuple[str, Tensor, Tensor | None, Tensor]]:
-    """One row [1, V] after each active step: the step's name, the logits, the ids of the columns left (None: the whole
-    vocabulary), and the ids that are not cut.
+    """One row [1, V] before the first step, under no name, and after each active one: the step's name, the logits, the
+    ids of the columns left (None: the whole vocabulary), and the ids that are not cut.
 
     It goes on with those that are left as soon as they are few; where ids are given, no column is cut.
     """
@@ -172,6 +173,7 @@ def _walk(
         raise unusable()
     whole, alive = logits, survivors(logits[0])
     ids: Tensor | None = None
+    yield "", logits, ids, alive
     for name in active(params):
         if name in WHOLE:
             logits, ids = _spread(logits, ids, whole), None

