@@ -56,12 +56,15 @@ class TokenStrip(QWidget):
         row.addWidget(self.scales)
         row.addWidget(self._legend)
         row.addStretch(1)
-        row.addWidget(self.as_table)
+        line = QHBoxLayout()
+        line.addWidget(self._readout, 1)
+        line.addStretch()
+        line.addWidget(self.as_table)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addWidget(self.text)
-        column.addWidget(self._readout)
+        column.addLayout(line)
         column.addLayout(row)
         column.addWidget(self._keys)
         choice.changed.connect(self._show_scale)
@@ -70,7 +73,7 @@ class TokenStrip(QWidget):
     def _show_table(self, shown: bool) -> None:
         """The tokens as rows in the coloured text's place."""
         if self.table is None:
-            self.table = RowTable("tokenTable", f"{self.text.accessibleName()} as a table", HEAD, (2,))
+            self.table = RowTable("tokenTable", f"{self.text.accessibleName()} as a table", HEAD, (0,))
             column = self.layout()
             assert isinstance(column, QVBoxLayout)
             column.insertWidget(1, self.table)

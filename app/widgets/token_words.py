@@ -13,7 +13,7 @@ from engine import TokenRecord
 MARKS = str.maketrans({"\n": "↵\n", "\t": "⇥\t"})
 UNFINISHED = "◌"  # a token that is only a part of a character
 TIPPED = 10  # candidates in the tip of a token
-HEAD = ("position", "id", "token", "probability", "rank", "surprise, bits", "entropy, nats")
+HEAD = ("token", "probability", "rank", "surprise, bits", "entropy, nats", "position", "id")
 
 
 def shown(record: TokenRecord) -> str:
@@ -55,7 +55,7 @@ def cells(record: TokenRecord) -> tuple[str, ...]:
         f"{surprise(record):.2f}",
         f"{record.entropy:.2f}",
     )
-    return f"{record.position}", f"{record.id}", visible(shown(record).removesuffix("\n")), *numbers
+    return visible(shown(record).removesuffix("\n"), 16), *numbers, f"{record.position}", f"{record.id}"
 
 
 def table(records: Sequence[TokenRecord]) -> str:

@@ -124,9 +124,9 @@ def test_the_tokens_are_a_table_too_which_grows_with_them(strip: TokenStrip, qtb
     strip.as_table.click()
     assert strip.table is not None and strip.table.isVisible() and not strip.text.isVisible()
     head, *rows = (line.split("\t") for line in strip.table.as_text().splitlines())
-    assert head == ["position", "id", "token", "probability", "rank", "surprise, bits", "entropy, nats"]
-    assert rows[1] == ["4", "104", "<b>", "0.250000", "1", "2.00", "1.00"]
-    assert [row[2] for row in rows] == ["␣a", "<b>", "↵", "␣d"]
+    assert head == ["token", "probability", "rank", "surprise, bits", "entropy, nats", "position", "id"]
+    assert rows[1] == ["<b>", "0.250000", "1", "2.00", "1.00", "4", "104"]
+    assert [row[0] for row in rows] == ["␣a", "<b>", "↵", "␣d"]
     strip.table.setCurrentIndex(strip.table.model().index(2, 0))
     strip.append([a_record(7, " e", 0.5)])
     assert strip.table.model().rowCount() == 5 and strip.table.currentIndex().row() == 2
