@@ -11,7 +11,7 @@ from engine.jobs.workbench import KINDS, set_up
 from engine.lanes import Job
 from engine.loading import LoadedModel, memory
 from engine.loading import load as load_folder
-from engine.loading.drafters import alike
+from engine.loading.drafters import alike, compared
 from engine.messages import (
     DraftLoaded,
     Event,
@@ -59,12 +59,13 @@ def load_draft(models: Models, command: LoadDraft, run: Run) -> Job:
     if not command.path:
         yield leave()
         return None
-    tokenizer = Tokenizer.load(command.path)
-    if not alike(tokenizer, bench.tokenizer):
-        raise EngineError(
-            f"{tokenizer.name} has another tokenizer than {bench.info.name}, so it cannot draft for it.",
-            "Choose a smaller model of the same family.",
-        )
+    if not any(compared(bench.loaded.path, [command.path])):
+        tokenizer = Tokenizer.load(command.path)  # says itself what is wrong with it, if something is
+        if not alike(tokenizer, bench.tokenizer):
+            raise EngineError(
+                f"{tokenizer.name} has another tokenizer than {bench.info.name}, so it cannot draft for it.",
+                "Choose a smaller model of the same family.",
+            )
     params = command.params.replace(device=bench.loaded.device, threads=bench.loaded.threads)
     draft = yield from _in_place(models, replace(command, params=params), run, speculation.nbytes, leave)
     if not isinstance(draft.model, Decoder):
