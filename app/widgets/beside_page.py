@@ -184,7 +184,9 @@ class BesidePage(AskPage):
         theme.theme_changed.connect(self._draw)
 
     def show_sides(self, sides: Sequence[SideShown]) -> None:
-        """What the model found, then the second one."""
+        """What the model found, then the second one. What is shown already stays, with whoever reads its table."""
+        if len(sides) == len(self._sides) and all(map(_same, sides, self._sides)):
+            return
         self._sides = sides
         self._choosers.setVisible(any(side.tokens for side in sides))
         _fill(self.layer, [f"Layer {n}" for n in range(max(side.layers for side in sides))])
@@ -233,6 +235,12 @@ def found(side: SideShown, layer: int, mask: bool) -> PositionMap | None:
         if (map.kind == "mask") == mask and map.side == side.side and (map.layers is None or layer in map.layers)
     )
     return next(fitting, None)
+
+
+def _same(one: SideShown, other: SideShown) -> bool:
+    """Whether a model has found nothing new."""
+    bare, known = (side._replace(weights=None, maps=()) for side in (one, other))
+    return bare == known and one.weights is other.weights and one.maps is other.maps
 
 
 def _fill(chooser: QComboBox, names: Sequence[str]) -> None:

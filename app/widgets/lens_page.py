@@ -128,7 +128,12 @@ class LensPage(QWidget):
     # --- what it is given ---------------------------------------------------------------------------------------------
 
     def show_rows(self, rows: LensRows | None, names: Sequence[str], place: int) -> None:
-        """names: of the columns, the token that each row leads to. place: the column in focus."""
+        """names: of the columns, the token that each row leads to. place: the column in focus.
+
+        What is shown already stays, with whoever reads its table.
+        """
+        if rows is self._rows and (list(names), place) == (list(self._names), self._place):
+            return
         self._rows, self._names, self._place = rows, names, place
         self.body.setVisible(rows is not None)
         self._draw()

@@ -110,7 +110,9 @@ class PositionPage(QWidget):
         return int(self.length.currentData())
 
     def show_maps(self, maps: PositionMaps | None, words: str = "") -> None:
-        """words: what to say where there are none."""
+        """words: what to say where there are none. What is shown already stays, with whoever reads its table."""
+        if maps is self._maps and maps is not None:
+            return
         before = self.which.currentText()
         self._maps = maps
         found = maps.maps if maps is not None else ()

@@ -215,3 +215,19 @@ def test_it_fits_any_pane(
     assert pane.minimumSizeHint().width() <= 280
     assert (left.y() == right.y()) == (size[0] > 400)
     assert left.view.map.width() >= 150
+
+
+def test_whoever_reads_a_table_stays_in_his_cell_while_other_panes_change(
+    pane: Pane, state: State, fake: FakeEngine, bridge: Bridge, qtbot: QtBot
+) -> None:
+    pane.two.button.click()
+    answer(fake, bridge, DECODER, second=False)
+    name(pane, state, fake, bridge, second=False)
+    table = pane.two.columns[0].view.table
+    qtbot.waitUntil(lambda: table.model().headerData(1, Qt.Orientation.Horizontal) == "a1")
+    pane.two.as_table.click()
+    table.setCurrentIndex(table.model().index(1, 1))
+    pane.refresh()
+    assert (table.currentIndex().row(), table.currentIndex().column()) == (1, 1)
+    pane.two.what.setCurrentText("Mask")
+    assert table.model().index(0, 1).data() == "0"
