@@ -156,6 +156,7 @@ class BesidePage(AskPage):
         self.as_table = toggle_button("besideTable", "Table")
         self.as_table.setToolTip("Both maps as tables")
         self.foot.insertWidget(0, self.what)
+        self.foot.insertWidget(1, self.as_table)
         self._choosers = QWidget()
         choosers = QHBoxLayout(self._choosers)
         choosers.setContentsMargins(0, 0, 0, 0)
@@ -164,7 +165,6 @@ class BesidePage(AskPage):
             chooser.setMinimumWidth(64)
             choosers.addWidget(chooser)
         choosers.addStretch(1)
-        choosers.addWidget(self.as_table)
         self.columns = (
             MapColumn("besideFirst", "Map of the model"),
             MapColumn("besideSecond", "Map of the second model"),
@@ -188,7 +188,8 @@ class BesidePage(AskPage):
         if len(sides) == len(self._sides) and all(map(_same, sides, self._sides)):
             return
         self._sides = sides
-        self._choosers.setVisible(any(side.tokens for side in sides))
+        for chooser in (self._choosers, self.as_table):
+            chooser.setVisible(any(side.tokens for side in sides))
         _fill(self.layer, [f"Layer {n}" for n in range(max(side.layers for side in sides))])
         _fill(self.head, ["Mean", *(f"Head {n}" for n in range(max(side.heads for side in sides)))])
         self._draw()

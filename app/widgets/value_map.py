@@ -262,7 +262,7 @@ class MapOrTable(QStackedWidget):
         self.table = named(_Table(self.map), f"{name}Table", f"{words} as a table")
         self.table.setTabKeyNavigation(False)
         self.table.verticalHeader().setDefaultSectionSize(26)
-        self.table.horizontalHeader().setDefaultSectionSize(76)
+        self.table.horizontalHeader().setDefaultSectionSize(96)
         self.addWidget(self.map)
         self.addWidget(self.table)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
