@@ -7,11 +7,13 @@ tokens surprise by is added up between two cuts: nothing is shared out by guess.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from engine import TokenRecord
+
+LOG_2 = math.log(2)
 
 
 class Stretch(NamedTuple):
@@ -33,26 +35,25 @@ def stretches(first: Sequence[TokenRecord], second: Sequence[TokenRecord]) -> li
     shorter = min(texts, key=len)
     if not shorter or not all(text.endswith(shorter) for text in texts):
         return []
-    sides = [_edges(records, len(text)) for records, text in zip((first, second), texts)]
-    cuts = sorted({edge for edge, _ in sides[0]} & {edge for edge, _ in sides[1]})
-    sums = [[0.0] * len(cuts) for _ in sides]
-    for side, total in zip(sides, sums):
-        for start, bits in side[:-1]:
-            place = bisect_right(cuts, start) - 1
-            if 0 <= place < len(cuts) - 1:
-                total[place] += bits
-            elif place == len(cuts) - 1 and place:  # an end mark, which adds no text
-                total[place - 1] += bits
+    sides = [_sums(records, len(text)) for records, text in zip((first, second), texts)]
+    cuts = sorted(sides[0].keys() & sides[1].keys())
     whole = max(texts, key=len)
     return [
-        Stretch(whole[len(whole) + start : len(whole) + end], a, b) for start, end, a, b in zip(cuts, cuts[1:], *sums)
+        Stretch(whole[len(whole) + start : len(whole) + end], *(sums[end] - sums[start] for sums in sides))
+        for start, end in pairwise(cuts)
     ]
 
 
-def _edges(records: Sequence[TokenRecord], length: int) -> list[tuple[int, float]]:
-    """Where each token begins, counted back from the end of the text, with its bits; last the end itself."""
-    edges, place = [], -length
+def _sums(records: Sequence[TokenRecord], length: int) -> dict[int, float]:
+    """Where each token begins, counted back from the end of the text, the bits of all before it; at 0 those of all.
+
+    So an end mark, which adds no text, counts with what stands before it.
+    """
+    sums: dict[int, float] = {}
+    place, bits = -length, 0.0
     for record in records:
-        edges.append((place, -record.logprob / math.log(2)))
+        sums.setdefault(place, bits)
+        bits -= record.logprob / LOG_2
         place += len(record.text)
-    return [*edges, (place, 0.0)]
+    sums[place] = bits
+    return sums
