@@ -63,7 +63,7 @@ class Pane(QWidget):
         self.lens.reader.cancelled.connect(self._inside.cancel)
         self.lens.chosen.connect(self._on_column)
         self.positions.length_chosen.connect(self._inside.ask_for_maps)
-        self.two.asked.connect(lambda: self._beside.read(self.two.field.toPlainText()))
+        self.two.asked.connect(self._on_read)
         self.two.stopped.connect(self._beside.stop)
         self.two.layer_chosen.connect(self._beside.show_layer)
         self.two.seconds.chosen.connect(self._second.load)
@@ -155,6 +155,10 @@ class Pane(QWidget):
         return SideShown(name, layers, heads, beside.part(second).side, beside.tokens(second), weights, maps, words)
 
     # --- what the person does -----------------------------------------------------------------------------------------
+
+    def _on_read(self) -> None:
+        self.two.notice.hide()
+        self._beside.read(self.two.field.toPlainText())
 
     def _on_column(self, column: int) -> None:
         """Look at the token of this column, where it is one of the answer, or of a text that is read."""
