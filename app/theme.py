@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,7 +136,12 @@ def mono_family() -> str:
 
 def font(size: int = CONTROL, mono: bool = False, bold: bool = False) -> QFont:
     """A font of a size in pixels, its figures tabular so that numbers that change do not jitter."""
-    result = QFont(mono_family() if mono else text_family())
+    return QFont(_font(mono_family() if mono else text_family(), size, mono, bold))
+
+
+@cache  # asked for with every number that is drawn
+def _font(family: str, size: int, mono: bool, bold: bool) -> QFont:
+    result = QFont(family)
     result.setPixelSize(size)
     result.setFeature(QFont.Tag("tnum"), 1)
     if mono:  # a token is shown as it was written: "->" is no arrow

@@ -106,7 +106,7 @@ class TokenBars(CandidateList):
             painter.setFont(theme.font(theme.CONTROL, mono=True, bold=chosen))
             painter.setPen(QColor(now.accent if chosen else now.muted if cut else now.text))
             box = QRectF(20, y, name - 8, ROW)
-            words = QFontMetricsF(painter.font()).elidedText(pieces[line], Qt.TextElideMode.ElideRight, box.width())
+            words = metrics.elidedText(pieces[line], Qt.TextElideMode.ElideRight, box.width())
             painter.drawText(box, LEFT, words)
             self._draw_bar(painter, place.translated(0, y), before[line] / top, record.after[index] / top, chosen)
             painter.setFont(theme.font(theme.CAPTION))

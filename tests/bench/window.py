@@ -156,6 +156,7 @@ def streaming(model: Path, panes: bool, seconds: float, size: tuple[int, int]) -
     tokens = sum(len(result.ids) for result in results)
     decode = sum(result.decode_seconds for result in results)
     state.conversation.finish()
+    window.close()
     bridge.stop()
     intervals.sort()
     return {
