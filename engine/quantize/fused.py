@@ -20,7 +20,7 @@ from torch import Tensor
 
 from engine.quantize.kernels.native import Library
 from engine.quantize.kernels.plan import Matrix, Plan, parallel
-from engine.quantize.kernels.stretch import CALL, LAYER, PHASES, Dimensions, Stretch
+from engine.quantize.kernels.stretch import LAYER, PHASES, Dimensions, Stretch
 from engine.quantize.kernels.team import team
 
 __all__ = ["Dimensions", "FusedBlocks", "Weights"]
@@ -64,7 +64,6 @@ class FusedBlocks:
         self._counters = array.array("q", [0] * (PHASES * len(blocks)))
         self._shared = torch.empty(0)
         self._own = torch.empty(0)
-        self._call = array.array("q", [0] * len(CALL))
         self._zeros = bytes(8 * len(self._counters))
 
     def __call__(
