@@ -13,6 +13,8 @@ from engine.errors import (
 )
 from engine.home import data_folder
 from engine.messages import (
+    AdapterCard,
+    Adapters,
     Answered,
     Attend,
     AttentionRows,
@@ -42,6 +44,7 @@ from engine.messages import (
     Fill,
     Filled,
     Filler,
+    FindAdapters,
     FindDrafters,
     Forecast,
     ForecastMemory,
@@ -98,6 +101,7 @@ from engine.messages import (
 from engine.params import (
     STEPS,
     TRANSFORMERS_ORDER,
+    AdapterUse,
     CaptureParams,
     LoadParams,
     Param,
@@ -131,6 +135,9 @@ __all__ = [
     "Beam",
     "STEPS",
     "TRANSFORMERS_ORDER",
+    "AdapterCard",
+    "AdapterUse",
+    "Adapters",
     "Attend",
     "AttentionRows",
     "AttentionThumbnails",
@@ -150,6 +157,7 @@ __all__ = [
     "Done",
     "Drafters",
     "DraftLoaded",
+    "FindAdapters",
     "FindDrafters",
     "Drawing",
     "Engine",

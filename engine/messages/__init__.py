@@ -5,6 +5,7 @@ Run; every event names its run; every run ends with exactly one Done or Failed. 
 (catalog) have threads of their own, so they answer while a model loads or writes.
 """
 
+from engine.messages.adapters import AdapterCard, Adapters, FindAdapters
 from engine.messages.arrays import Floats, Integers
 from engine.messages.base import Command, Done, Event, Failed, Progress, Run
 from engine.messages.encoding import Classified, Classify, Embed, Embedded, Fill, Filled, Filler, Nearest, NearestWords
@@ -106,6 +107,9 @@ __all__ = [
     "SecondLoaded",
     "Unloaded",
     "Cards",
+    "AdapterCard",
+    "FindAdapters",
+    "Adapters",
     "Forecasts",
     "Kept",
     "Message",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from engine.messages.arrays import Floats
 from engine.messages.base import Command, Event
+from engine.params import AdapterUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Fill(Command):
 
     text: str
     candidates: int = 20
+    adapters: tuple[AdapterUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Classify(Command):
 
     text: str
     pair: str | None = None
+    adapters: tuple[AdapterUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Embed(Command):
     """Sentence vectors, pooled and normalised as the model's folder declares. -> Embedded."""
 
     texts: tuple[str, ...]
+    adapters: tuple[AdapterUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engine.messages.arrays import Floats, Integers
 from engine.messages.base import Command, Event
-from engine.params import CaptureParams, SamplingParams
+from engine.params import AdapterUse, CaptureParams, SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +114,14 @@ class Drawing:
 class Generate(Command):
     """Write an answer. -> Started, Progress("reading"), Tokens, Attention..., Stats, Generated.
 
-    second: by the second model.
+    second: by the second model. adapters: what the model is changed by in this run alone, all of them at once.
     """
 
     prompt: Prompt
     sampling: SamplingParams = SamplingParams()
     capture: CaptureParams = CaptureParams()
     second: bool = False
+    adapters: tuple[AdapterUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,7 @@ class BestOf(Command):
     count: int = 4
     sampling: SamplingParams = SamplingParams()
     capture: CaptureParams = CaptureParams()
+    adapters: tuple[AdapterUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

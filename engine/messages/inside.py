@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from engine.messages.arrays import Floats, Integers
 from engine.messages.base import Command, Event
 from engine.messages.generating import Prompt
-from engine.params import CaptureParams
+from engine.params import AdapterUse, CaptureParams
 
 # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -16,12 +16,13 @@ from engine.params import CaptureParams
 class Attend(Command):
     """Read a context again, from its start, only to capture its attention. -> Started, Progress, Attention...
 
-    second: by the second model.
+    second: by the second model. adapters: as in Generate.
     """
 
     prompt: Prompt
     capture: CaptureParams
     second: bool = False
+    adapters: tuple[AdapterUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,14 @@ class Lens(Command):
     """What the model would say after each layer, for a text that is read again. -> Progress, LensRows.
 
     first: the position to begin with. best: how many of the likeliest tokens. second: by the second model.
+    adapters: as in Generate.
     """
 
     prompt: Prompt
     first: int = 0
     best: int = 5
     second: bool = False
+    adapters: tuple[AdapterUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

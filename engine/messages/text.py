@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from engine.messages.base import Command, Event
 from engine.messages.generating import Message, Prompt, TokenRecord
+from engine.params import AdapterUse
 
 # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -57,12 +58,14 @@ class Score(Command):
     """How likely the model finds a given text: a text, an encoder-decoder's target for a source, or, by masking each
     of its tokens in turn, what an encoder reads. -> Progress, Scored.
 
-    candidates: how many to record for each token; 0 records none. second: by the second model.
+    candidates: how many to record for each token; 0 records none. second: by the second model. adapters: as
+    in Generate.
     """
 
     prompt: Prompt
     candidates: int = 0
     second: bool = False
+    adapters: tuple[AdapterUse, ...] = ()
 
 
 # --- events -------------------------------------------------------------------------------------------------------
