@@ -25,6 +25,10 @@ import uuid
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.window import Window
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAME = 16
@@ -59,6 +63,23 @@ def first_window(times: int) -> dict[str, object]:
             seconds.append(float(out[0]) - began)
             torch_seen |= out[1] == "True"
     return {"first_window_s": round(statistics.median(seconds[1:]), 3), "torch_imported_before": torch_seen}
+
+
+def show_all(window: Window, columns: list[list[str]]) -> None:
+    """Every pane in full view, most of the room to those that are drawn at every token."""
+    from PySide6.QtCore import Qt
+
+    for names in columns:
+        docks = [window.docks[name] for name in names]
+        window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, docks[0], Qt.Orientation.Horizontal)
+        for above, dock in pairwise(docks):
+            window.splitDockWidget(above, dock, Qt.Orientation.Vertical)
+        for dock in docks:
+            dock.show()
+    window.resizeDocks([window.docks[names[0]] for names in columns], [480] * 2, Qt.Orientation.Horizontal)
+    for names in columns:
+        heights = [1000 if name in ("probabilities", "attention") else 1 for name in names]
+        window.resizeDocks([window.docks[name] for name in names], heights, Qt.Orientation.Vertical)
 
 
 def streaming(model: Path, panes: bool, seconds: float, size: tuple[int, int]) -> dict[str, object]:
@@ -123,11 +144,10 @@ def streaming(model: Path, panes: bool, seconds: float, size: tuple[int, int]) -
     # What is told to the model is short, so that the answer can be long; the window shows all 200 all the same.
     state.conversation._prompt_before = lambda message: __import__("engine").Prompt(text="Once upon a time")
     state.presets.set_sampling(SamplingParams(temperature=1.0, max_new_tokens=900, seed=1))
-    docks = [window.docks[name] for name, _, _ in DOCKS]
-    for above, dock in pairwise(docks):  # each in full view, none behind a tab
-        window.splitDockWidget(above, dock, Qt.Orientation.Vertical)
-    for dock in docks:
-        dock.setVisible(panes)
+    for dock in window.docks.values():  # out of their tabs, into which a split would only put them again
+        window.removeDockWidget(dock)
+    if panes:
+        show_all(window, [[name for name, _, _ in DOCKS[start::2]] for start in (0, 1)])
     wait_until = time.monotonic() + 1.5
     wait(lambda: time.monotonic() > wait_until)
 
