@@ -255,6 +255,11 @@ def side_color(number: int) -> QColor:
     return QColor(SIDES[number])
 
 
+def side_text(number: int) -> str:
+    """The colour of text on a side's: no less than 5 : 1 on each of them."""
+    return "#FFFFFF" if number == 0 else "#000000"
+
+
 def difference_color(share: float) -> QColor:
     """From blue at -1 over the page's colour at 0 to orange at 1."""
     page, hue = QColor(_current.surface), QColor("#0072B2" if share < 0 else "#D55E00")

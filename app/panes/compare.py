@@ -78,6 +78,7 @@ class Pane(QWidget):
         self._comparison.side_changed.connect(self._show_side)
         self._comparison.text_added.connect(self._add_text)
         self._comparison.running_changed.connect(self._show_running)
+        self._comparison.looked_changed.connect(self._show_looked)
         self._comparison.refused.connect(self.notice.fail)
         self._captures.focus_changed.connect(self._show_focus)
         self._second.changed.connect(self._show_seconds)
@@ -98,11 +99,6 @@ class Pane(QWidget):
 
     def _on_text(self) -> None:
         self.page.set_ready(bool(self.field.toPlainText().strip()))
-
-    def _focus_token(self, number: int, index: int) -> None:
-        key = self._comparison.sides[number].key
-        self._captures.show((key,))
-        self._captures.focus(key, index)
 
     # --- what the state says ------------------------------------------------------------------------------------------
 
@@ -129,6 +125,7 @@ class Pane(QWidget):
             column.show_settings(settings, baseline, side.changes.keys())
         for number in range(len(sides)):
             self._show_side(number)
+        self._show_looked()
         self._place()
         self._enable()
 
@@ -140,7 +137,8 @@ class Pane(QWidget):
         column.model_chosen.connect(lambda model: comparison.choose_model(number, bool(model)))
         column.removed.connect(lambda: comparison.remove(number))
         column.kept.connect(lambda: comparison.keep(number))
-        column.token_chosen.connect(lambda index: self._focus_token(number, index))
+        column.looked_at.connect(lambda: comparison.look_at(number))
+        column.token_chosen.connect(lambda index: comparison.focus(number, index))
         column.show_tokens(self.tokens.isChecked())
         return column
 
@@ -184,6 +182,10 @@ class Pane(QWidget):
             if side.run is not None:
                 words = status_words(side.status, side.tokens, side.speed, side.seed, side.model)
                 column.status.setText(words)
+
+    def _show_looked(self) -> None:
+        for column in self.columns:
+            column.show_looked(column.number == self._comparison.looked)
 
     def _show_focus(self, key: str, index: int) -> None:
         for column, side in zip(self.columns, self._comparison.sides):

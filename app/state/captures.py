@@ -1,8 +1,9 @@
 """What was captured of the answers: the attention of the context in focus, on top of their token records.
 
 The panes and the transcript's token view meet here and nowhere else. Attention belongs to one context at a time; an
-answer whose context begins alike sees the rows that both share, any other is told that nothing was captured. What an
-answer looked at is read again by the model that wrote it, the loaded one or the second, or not at all.
+answer whose context begins alike sees the rows that both share, any other is told that nothing was captured. Of several
+answers being written only the one that is looked at captures any. What an answer looked at is read again by the model
+that wrote it, the loaded one or the second, or not at all.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ from engine import (
 ALL_LAYERS = 64 * 2**20
 """Bytes that the rows of every layer may take for a full context; beyond it only the layer on screen is captured."""
 
-CANDIDATES = 256
-"""Recorded for each token: so many that what other settings would have drawn can be told from them."""
+UNSEEN = CaptureParams(candidates=256)
+"""Of an answer that is not looked at. So many candidates that what other settings would have drawn can be told."""
 
 
 class Captures(Recorded):
@@ -57,6 +58,7 @@ class Captures(Recorded):
         self._layer = 0
         self._store = AttentionStore()
         self._of_second = False  # whether the rows in the store are the second model's
+        self._told: dict[int, CaptureParams] = {}  # what each run that writes was told to capture
         self._rollout = Rollout(self._store)
         self._thumbnails: dict[str, AttentionThumbnails] = {}  # by the name of their first layer
         self._names = Names(workspace)
@@ -84,10 +86,16 @@ class Captures(Recorded):
             self._prompts.pop(message, None)
             self._sources.pop(message, None)
 
-    def begin(self, message: str, run: int) -> None:
-        """This run writes this message from now on."""
+    def begin(self, message: str, run: int, watched: bool = True) -> None:
+        """This run writes this message from now on, told to capture what `capture_params` says, or UNSEEN.
+
+        watched: it is the one that is looked at. A run that writes a message after another begins as it was told first.
+        """
         self.rereading.cancel()
-        super().begin(message, run)
+        if self._told.pop(run, None) is None:
+            self._told[run] = self.capture_params(bool(self.wrote(message))) if watched else UNSEEN
+        super().begin(message, run, watched)
+        self._retune()
 
     def watch(self, key: str, prompt: Prompt, row: int = 0) -> None:
         """Look at a text that an encoder reads; nothing is written, so its focus is a row of the source."""
@@ -146,20 +154,29 @@ class Captures(Recorded):
         """What an answer of the loaded model, or of the second, must capture for the panes in sight."""
         info = self._second.info if second else self._workspace.info
         if "attention" not in self._visible or info is None:
-            return CaptureParams(candidates=CANDIDATES)
+            return UNSEEN
         heads = sum(layers * count for layers, count in (_shape(info, part) for part in PARTS[info.kind]))
         affordable = heads * info.context**2 <= ALL_LAYERS
-        return CaptureParams(
-            candidates=CANDIDATES,
+        return UNSEEN.replace(
             attention="all" if affordable else "layer",
             layer=min(self._layer, max(info.layers, info.encoder_layers) - 1),
             thumbnails=48 if heads <= 64 else 32 if heads <= 400 else 16,
         )
 
     def _retune(self) -> None:
-        if self._latest in self._live:
-            second = bool(self.wrote(self._live[self._latest]))
-            self._workspace.submit(Retune(self._latest, capture=self.capture_params(second)))
+        """Have the answer that is looked at capture what the panes in sight show, and no other anything."""
+        for run, message in self._live.items():
+            wanted = self.capture_params(bool(self.wrote(message))) if run == self._watched else UNSEEN
+            if self._told.get(run) != wanted:
+                self._told[run] = wanted
+                self._workspace.submit(Retune(run, capture=wanted))
+
+    def _watch(self, run: int) -> None:
+        super()._watch(run)
+        self._retune()
+        message = self._live.get(run, "")
+        if message in self._prompts:
+            self._hold(message)
 
     # --- attention --------------------------------------------------------------------------------------------------
 
@@ -304,16 +321,19 @@ class Captures(Recorded):
             case Started(prompt_ids=ids, source_ids=source, drawing=drawing):
                 if drawing is not None:
                     self._drawings.setdefault(message, []).append(drawing)
-                self._on_context(message, ids, self._contexts.get(message, Prompt()).answer_ids, source)
+                self._note(message, ids, source)
+                if event.run == self._watched:
+                    self._hold(message, self._contexts.get(message, Prompt()).answer_ids)
             case Tokens(records=records):
-                if event.run == self._latest:
+                if event.run == self._watched:
                     put_ids(self._store.ids, records)
                 self._add(message, records)
             case AttentionRows() | AttentionThumbnails():
-                if event.run == self._latest:
+                if event.run == self._watched:
                     self._take_attention(event)
             case Done() | Failed():
                 del self._live[event.run]
+                self._told.pop(event.run, None)
                 self.attention_changed.emit()
                 self.settled.emit(message)
 
@@ -327,13 +347,24 @@ class Captures(Recorded):
     def _on_context(
         self, message: str, prompt: tuple[int, ...], answer: tuple[int, ...], source: tuple[int, ...]
     ) -> None:
-        """What is captured from here on belongs to this context."""
-        second = bool(self.wrote(message))
-        self._prompts[message], self._sources[message], self._readers[message] = prompt, source, second
+        """A message is read again."""
+        self._note(message, prompt, source)
+        self._hold(message, answer)
+
+    def _note(self, message: str, prompt: tuple[int, ...], source: tuple[int, ...]) -> None:
+        self._prompts[message], self._sources[message] = prompt, source
+        self._readers[message] = bool(self.wrote(message))
+
+    def _hold(self, message: str, answer: Sequence[int] | None = None) -> None:
+        """What is captured from here on belongs to this message. answer: its ids so far, else those recorded."""
+        ids = [*self._prompts[message], *(answer or ())]
+        if answer is None:
+            put_ids(ids, self.records(message))
+        second = self._readers[message]
         if second != self._of_second:  # to another model the same ids say something else
             self._store.clear()
             self._of_second = second
-        self._store.restart((*prompt, *answer), source)
+        self._store.restart(ids, self._sources[message])
         self._thumbnails.clear()
         self.attention_changed.emit()
 

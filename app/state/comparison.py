@@ -2,7 +2,8 @@
 
 It asks in the chat's place, with all that was said before, and writes nothing into the chat until an answer is kept.
 Each side is the settings of the Sampling pane, or a preset, and what the person changed from them; the seeds are the
-sides' own, so that two sides that are otherwise alike still differ.
+sides' own, so that two sides that are otherwise alike still differ. One side at a time is looked at: while it writes,
+what the other panes show is captured of it and of no other.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal
 
 from app.state.answer import STATUS
-from app.state.captures import Captures
+from app.state.captures import UNSEEN, Captures
 from app.state.conversation import Conversation
 from app.state.differing import Difference, differences
 from app.state.library import Library, title_of
@@ -75,13 +76,14 @@ class Comparison(QObject):
     """sides_changed: there are more or fewer, or one has other settings. text_added: number of a side and new text.
 
     side_changed: number of a side that began, ended or was kept. running_changed: whether any is being written.
-    refused: message, hint, details of what could not be done.
+    looked_changed: another side is looked at, or none. refused: message, hint, details of what could not be done.
     """
 
     sides_changed = Signal()
     side_changed = Signal(int)
     text_added = Signal(int, str)
     running_changed = Signal(bool)
+    looked_changed = Signal()
     refused = Signal(str, str, str)
 
     def __init__(
@@ -103,6 +105,7 @@ class Comparison(QObject):
         self._chat = ""  # where it was asked
         self._asked: tuple[StoredMessage, ...] = ()  # what the answers answer; in the chat once one of them is kept
         self._continued = ""  # the text that they continue
+        self._looked = 0  # the side chosen to be looked at
         self.sides: list[Side] = []
         for _ in range(FEWEST):
             self.sides.append(self._new_side())
@@ -110,6 +113,7 @@ class Comparison(QObject):
         presets.presets_changed.connect(self.sides_changed)
         workspace.model_changed.connect(self._on_model)
         second.changed.connect(self._on_model)
+        captures.shown_changed.connect(self.looked_changed)
 
     @property
     def running(self) -> bool:
@@ -139,6 +143,7 @@ class Comparison(QObject):
     def remove(self, number: int) -> None:
         if len(self.sides) > FEWEST and not self.running:
             del self.sides[number]
+            self._looked = min(self._looked - (number < self._looked), len(self.sides) - 1)
             self.sides_changed.emit()
 
     def choose(self, number: int, preset: str) -> None:
@@ -174,6 +179,27 @@ class Comparison(QObject):
             self._workspace.submit(Retune(side.run.id, sampling=self.settings(side)))
         self.sides_changed.emit()
 
+    # --- what is looked at --------------------------------------------------------------------------------------------
+
+    @property
+    def looked(self) -> int:
+        """The side that the other panes show, or will once it writes; -1 where they show something else."""
+        key = self.sides[self._looked].key
+        return self._looked if not key or self._captures.shows(key) else -1
+
+    def look_at(self, number: int) -> None:
+        """Have the other panes show this side, live while it is written."""
+        self._looked = number
+        if self.sides[number].key:
+            self._captures.show((self.sides[number].key,))
+        else:
+            self.looked_changed.emit()
+
+    def focus(self, number: int, index: int) -> None:
+        """Look at one token of a side."""
+        self.look_at(number)
+        self._captures.focus(self.sides[number].key, index)
+
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def ask(self, text: str) -> bool:
@@ -198,7 +224,7 @@ class Comparison(QObject):
             prompt = Prompt(messages=(*system, *turns))
         for number, side in enumerate(self.sides):
             self._write(number, side, prompt, info)
-        self._captures.show([side.key for side in self.sides[:1]])  # the focus follows the first one
+        self.look_at(self._looked)
         self.running_changed.emit(True)
         return True
 
@@ -220,11 +246,13 @@ class Comparison(QObject):
             model=info.name if other is None else other.name,
         )
         self.sides[number] = fresh
-        command = Generate(prompt, sampling, second=fresh.second)
+        watched = number == self._looked
+        capture = self._captures.capture_params(fresh.second) if watched else UNSEEN
+        command = Generate(prompt, sampling, capture, fresh.second)
         fresh.run = self._workspace.submit(command, lambda event: self._take(number, event))
         fresh.key = f"side-{fresh.run.id}"
         self._captures.set_context(fresh.key, prompt, fresh.model, fresh.second)
-        self._captures.begin(fresh.key, fresh.run.id)
+        self._captures.begin(fresh.key, fresh.run.id, watched)
         self.side_changed.emit(number)
 
     def _take(self, number: int, event: Event) -> None:

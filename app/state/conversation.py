@@ -16,7 +16,7 @@ from PySide6.QtCore import Signal
 from app.settings import Settings
 from app.state.answer import Answer
 from app.state.branching import Branch, branch
-from app.state.captures import CANDIDATES, Captures
+from app.state.captures import UNSEEN, Captures
 from app.state.library import Library, title_of
 from app.state.presets import Presets
 from app.state.several import Several, Version, why_alike
@@ -24,7 +24,6 @@ from app.state.shown import Shown
 from app.state.workspace import Workspace
 from engine import (
     BestOf,
-    CaptureParams,
     DeleteMessages,
     Failed,
     Generate,
@@ -202,8 +201,7 @@ class Conversation(Shown):
         answer: Answer | Several
         if answers > 1:
             # Attention belongs to one context at a time: that of an answer chosen later is read again.
-            capture = CaptureParams(candidates=CANDIDATES)
-            answer = Several(self._workspace, message, BestOf(prompt, answers, self._presets.sampling, capture))
+            answer = Several(self._workspace, message, BestOf(prompt, answers, self._presets.sampling, UNSEEN))
             answer.answered.connect(lambda version: self._on_answered(chat, version, prompt))
             self._captures.follow(self._captures.wish)
         else:

@@ -19,12 +19,14 @@ class Recorded(QObject):
     """records_changed: message and the first new index. focus_changed: message and index of the token in focus.
 
     settled: message whose records are whole, for now. follow_changed: whether the focus follows the newest token.
+    shown_changed: other messages are on the screen.
     """
 
     records_changed = Signal(str, int)
     settled = Signal(str)
     focus_changed = Signal(str, int)
     follow_changed = Signal(bool)
+    shown_changed = Signal()
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
@@ -35,7 +37,7 @@ class Recorded(QObject):
         self._shown: frozenset[str] | None = None
         self._opening: set[str] = set()
         self._live: dict[int, str] = {}  # run -> the message it writes
-        self._latest = 0  # the run started last
+        self._watched = 0  # the run that writes what is looked at; 0 for none
         self._wish = True
         self.following = True
         self.focused: tuple[str, int] | None = None
@@ -71,15 +73,15 @@ class Recorded(QObject):
         if message not in self._opening and not self._records.get(message):
             self._open(message)
 
-    def begin(self, message: str, run: int) -> None:
-        """This run writes this message from now on."""
+    def begin(self, message: str, run: int, watched: bool = True) -> None:
+        """This run writes this message from now on. watched: it is the one that is looked at."""
         self._live[run] = message
-        self._latest = run
+        if watched:
+            self._watch(run)
         prompt = self._contexts.get(message, Prompt())
         if (prompt.answer_ids or prompt.answer_text) and not self._records.get(message):
             self._open(message)
         self._records[message] = self._records.pop(message, [])
-        self._set_following(self._wish)
         self._forget_old()
 
     def set_context(self, message: str, prompt: Prompt) -> None:
@@ -139,6 +141,8 @@ class Recorded(QObject):
     def focus(self, message: str, index: int) -> None:
         """Look at one token; the focus stops following."""
         if 0 <= index < len(self.records(message)):
+            if not self.shows(message):
+                self._look_at((message,))
             self._set_following(False)
             self._focus(message, index)
 
@@ -153,7 +157,7 @@ class Recorded(QObject):
         self._wish = on
         self._set_following(on)
         if on:
-            self._focus_newest(self._live.get(self._latest) or (self.focused[0] if self.focused else ""))
+            self._focus_newest(self._live.get(self._watched) or (self.focused[0] if self.focused else ""))
 
     @property
     def wish(self) -> bool:
@@ -161,17 +165,37 @@ class Recorded(QObject):
         return self._wish
 
     def show(self, messages: Sequence[str]) -> None:
-        """These messages are on the screen, in this order; a focus elsewhere moves here, or to nothing."""
-        self._shown = frozenset(messages)
-        if self.focused is not None and self.focused[0] not in self._shown:
+        """These messages are on the screen, in this order; a focus elsewhere moves here, or to nothing.
+
+        The one of them that is being written is looked at from now on, and no other.
+        """
+        self._look_at(messages)
+        if self.focused is not None and not self.shows(self.focused[0]):
             self.focused = None
             for message in messages:
                 self._focus_newest(message)
             if self.focused is None:
                 self.focus_changed.emit("", -1)
 
+    def shows(self, message: str) -> bool:
+        """Whether this message is on the screen."""
+        return self._shown is None or message in self._shown
+
+    def _look_at(self, messages: Sequence[str]) -> None:
+        self._shown = frozenset(messages)
+        run = next((run for run, message in reversed(self._live.items()) if self.shows(message)), 0)
+        if run != self._watched:
+            self._watch(run)
+        self.shown_changed.emit()
+
+    def _watch(self, run: int) -> None:
+        """What this run writes is looked at from now on; 0: nothing that is being written is."""
+        self._watched = run
+        if run:
+            self._set_following(self._wish)
+
     def _focus_newest(self, message: str) -> None:
-        if self.records(message) and (self._shown is None or message in self._shown):
+        if self.records(message) and self.shows(message):
             self._focus(message, len(self.records(message)) - 1)
 
     def _focus(self, message: str, index: int) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QColor, QMouseEvent, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QPushButton, QTextEdit, QVBoxLayout, QWidget
 
 from app import theme
@@ -28,7 +28,7 @@ FOLDED = ("More shape", "More cutoffs", "Repetition", "Steering", "Beam search",
 class SideColumn(QFrame):
     """chosen: a preset, "" for what the Sampling pane says. changed: SamplingParams. token_chosen: index of a token.
 
-    model_chosen: the number of a model, 0 the loaded one.
+    model_chosen: the number of a model, 0 the loaded one. looked_at: the other panes are to show this side.
     """
 
     chosen = Signal(str)
@@ -38,6 +38,7 @@ class SideColumn(QFrame):
     kept = Signal()
     token_chosen = Signal(int)
     model_chosen = Signal(int)
+    looked_at = Signal()
 
     def __init__(self, number: int, letter: str, size: int) -> None:
         """size: of the text, in pixels."""
@@ -49,9 +50,11 @@ class SideColumn(QFrame):
         self._changed: Collection[str] = ()
         self._marks: Sequence[tuple[int, int]] = ()
         self.setMinimumWidth(LEAST)
-        self.badge = QLabel(letter, alignment=Qt.AlignmentFlag.AlignCenter)
-        self.badge.setAccessibleName(f"Side {letter}")
-        self.badge.setFixedSize(26, 26)
+        self.badge = quiet_button(f"sideLook{letter}", f"Look at side {letter}")
+        self.badge.setText(letter)
+        self.badge.setToolTip("Show this answer's probabilities and attention in the other panes")
+        self.badge.setCheckable(True)
+        self.badge.clicked.connect(self._look)
         self.presets = named(QComboBox(), f"sidePreset{letter}", f"Settings of side {letter}")
         self.presets.setMinimumWidth(64)  # a long name must not widen the column
         self.presets.activated.connect(lambda index: self.chosen.emit(self.presets.itemText(index) if index else ""))
@@ -70,6 +73,7 @@ class SideColumn(QFrame):
         self.summary = QLabel(wordWrap=True)
         self.text = FlowingText()
         self.text.setAccessibleName(f"Answer of side {letter}")
+        self.text.installEventFilter(self)
         self.strip = TokenStrip(current_ink(size))
         self.strip.text.setAccessibleName(f"Tokens of side {letter}")
         self.strip.focused.connect(self.token_chosen)
@@ -134,6 +138,20 @@ class SideColumn(QFrame):
         if self.form is not None:
             self.form.setVisible(shown)
 
+    # --- whether it is looked at --------------------------------------------------------------------------------------
+
+    def show_looked(self, looked: bool) -> None:
+        """Whether the other panes show this side."""
+        self.badge.setChecked(looked)
+        if self.property("current") != looked:
+            self.setProperty("current", looked)
+            self.style().unpolish(self)
+            self.style().polish(self)
+
+    def _look(self) -> None:
+        self.badge.setChecked(True)  # to look away is to look at another
+        self.looked_at.emit()
+
     # --- what comes of it ---------------------------------------------------------------------------------------------
 
     def show_text(self, text: str) -> None:
@@ -182,13 +200,26 @@ class SideColumn(QFrame):
     def _tint(self, *_: object) -> None:
         color = theme.side_color(self.number)
         self.badge.setStyleSheet(
-            f"border: 2px solid {color.name()}; border-radius: 6px; font-weight: 600; background: transparent;"
+            f"QToolButton {{ border: 2px solid {color.name()}; border-radius: 6px; font-weight: 600; }}"
+            f"QToolButton:checked {{ background: {color.name()}; color: {theme.side_text(self.number)}; }}"
+            f"QToolButton:focus {{ border-color: {theme.current().accent}; }}"
         )
         self.close_button.setIcon(theme.icon("x", 16, "muted"))
         cursor = QTextCursor(self.text.document())
         cursor.select(QTextCursor.SelectionType.Document)
         cursor.setCharFormat(current_ink(self._size).text_format())
         self.mark(self._marks)
+
+    # --- Qt -----------------------------------------------------------------------------------------------------------
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.FocusIn:
+            self._look()
+        return super().eventFilter(watched, event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        super().mousePressEvent(event)
+        self._look()
 
 
 def _utf16(text: str, place: int) -> int:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
@@ -15,7 +16,8 @@ from app.panes.compare import Pane as ComparePane
 from app.panes.score import Pane as ScorePane
 from app.settings import Settings
 from app.state import State, make_state
-from engine import Engine, LoadParams, SamplingParams, Tokens
+from app.state.attention import DECODER
+from engine import AttentionRows, Engine, LoadParams, SamplingParams, Tokens
 
 LONG = 60_000  # milliseconds: torch is imported once, by a busy machine
 TEXT = "Once upon a time, there was a little dog."
@@ -56,6 +58,45 @@ def test_two_models_continue_one_text_at_once_and_one_is_kept(both: State, qtbot
     pane.columns[1].keep.click()
     (kept,) = both.conversation.path
     assert kept.text == "Once upon a time" + second.text and kept.model == second.model == "companion"
+
+
+def test_the_attention_of_the_side_that_is_looked_at_is_there_while_it_writes_and_is_that_of_reading_it_again(
+    both: State, qtbot: QtBot
+) -> None:
+    captures, comparison = both.captures, both.comparison
+    captures.set_visible("attention", True)
+    both.presets.set_sampling(SamplingParams(max_new_tokens=40, end_token="never"))
+    comparison.choose_model(1, True)
+    rows: dict[int, int] = {}
+
+    def count(event: object) -> None:
+        if isinstance(event, AttentionRows):
+            rows[event.run] = rows.get(event.run, 0) + 1
+
+    both.workspace.event.connect(count)
+    comparison.look_at(1)
+    comparison.ask("Once upon a time")
+    first, second = (side.run for side in comparison.sides)
+    assert first is not None and second is not None
+    live: list[int] = []  # tokens whose row was there before the answer was whole
+
+    def look(message: str, index: int) -> None:
+        record = captures.record
+        if captures.live and record is not None and captures.row(DECODER, 0, 0, record.position - 1) is not None:
+            live.append(index)
+
+    captures.attention_changed.connect(lambda: look(*(captures.focused or ("", 0))))
+    qtbot.waitUntil(lambda: not comparison.running, timeout=LONG)
+    assert live and captures.focused == (comparison.sides[1].key, 39)
+    assert rows.get(second.id, 0) > 0 and first.id not in rows, "what is not looked at captures nothing"
+    last = captures.row_of(DECODER)
+    seen = captures.row(DECODER, 1, 2, last)
+    captures._store.clear()
+    captures.reread()
+    qtbot.waitUntil(lambda: not captures.rereading.running, timeout=LONG)
+    again = captures.row(DECODER, 1, 2, last)
+    assert seen is not None and again is not None
+    assert np.abs(seen - again).max() < 2e-3
 
 
 def test_two_models_score_one_text_and_their_sums_are_their_perplexities(both: State, qtbot: QtBot) -> None:

@@ -111,6 +111,27 @@ def test_tokens_take_the_place_of_the_text_and_one_in_focus_is_looked_at(
     assert state.captures.record is not None and state.captures.record.text == "Good"
 
 
+def test_a_column_that_is_pointed_at_or_tabbed_into_is_the_one_the_other_panes_show(
+    pane: Pane, state: State, fake: FakeEngine, qtbot: QtBot
+) -> None:
+    def looked() -> list[bool]:
+        return [column.badge.isChecked() and bool(column.property("current")) for column in pane.columns]
+
+    assert looked() == [True, False]
+    qtbot.mouseClick(pane.columns[1].badge, Qt.MouseButton.LeftButton)
+    assert looked() == [False, True]
+    qtbot.mouseClick(pane.columns[1].badge, Qt.MouseButton.LeftButton)
+    assert looked() == [False, True], "to look away is to look at another"
+    ask(pane, state, fake, qtbot, "Hello", "Good day")
+    assert state.captures.focused == (state.comparison.sides[1].key, 0)
+    pane.columns[0].text.setFocus()
+    assert looked() == [True, False] and state.captures.focused == (state.comparison.sides[0].key, 0)
+    qtbot.mousePress(pane.columns[1], Qt.MouseButton.LeftButton)
+    assert looked() == [False, True]
+    state.conversation.new_chat()
+    assert looked() == [False, False]
+
+
 def test_a_failure_is_said_in_its_column(pane: Pane, state: State, fake: FakeEngine, qtbot: QtBot) -> None:
     pane.field.setPlainText("Hi")
     pane.page.button.click()

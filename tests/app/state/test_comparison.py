@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
 
 from app.state import State
+from app.state.attention import DECODER
 from app.state.comparison import MOST, Comparison
 from engine import (
+    AttentionRows,
     Done,
     Failed,
     Generate,
@@ -93,6 +96,86 @@ def test_a_change_counts_from_the_next_token_of_that_side_only(sides: Comparison
     assert [(each.target, each.sampling and each.sampling.temperature) for each in fake.given(Retune)] == [
         (second.id, 0.1)
     ]
+
+
+def captured(state: State, fake: FakeEngine, number: int) -> str:
+    """Of which layers a side being written is told to capture the attention, by the last word on it."""
+    run = state.comparison.sides[number].run
+    assert run is not None
+    command = fake.runs[run.id][1]
+    assert isinstance(command, Generate)
+    told = [each.capture for each in fake.given(Retune) if each.target == run.id and each.capture is not None]
+    return [command.capture, *told][-1].attention
+
+
+def test_only_the_side_that_is_looked_at_captures_attention_and_only_while_its_pane_is_seen(
+    sides: Comparison, state: State, fake: FakeEngine
+) -> None:
+    sides.ask("Hi")
+    assert [captured(state, fake, number) for number in (0, 1)] == ["none", "none"]
+    state.captures.set_visible("attention", True)
+    assert [captured(state, fake, number) for number in (0, 1)] == ["all", "none"]
+    sides.look_at(1)
+    assert [captured(state, fake, number) for number in (0, 1)] == ["none", "all"]
+    state.captures.set_visible("attention", False)
+    assert [captured(state, fake, number) for number in (0, 1)] == ["none", "none"]
+
+
+def test_a_side_chosen_before_it_writes_is_captured_from_its_first_token(
+    sides: Comparison, state: State, fake: FakeEngine
+) -> None:
+    state.captures.set_visible("attention", True)
+    sides.look_at(1)
+    assert sides.looked == 1
+    sides.ask("Hi")
+    assert [command.capture.attention for command in fake.given(Generate)] == ["none", "all"]
+    assert fake.given(Retune) == []
+
+
+def test_what_the_panes_show_follows_the_side_that_is_looked_at_while_both_write(
+    sides: Comparison, state: State, fake: FakeEngine, qtbot: QtBot
+) -> None:
+    state.captures.set_visible("attention", True)
+    sides.ask("Hi")
+    runs = [side.run.id for side in sides.sides if side.run is not None]
+    for run, letter in zip(runs, "ab"):
+        rows = AttentionRows(0, 0, ("layers.0.self", "layers.1.self"), np.full((2, 4, 3, 3), 0.25, np.float16))
+        told = (Started(0, (1, 2, 3), "", 5, 0), rows, Tokens(0, letter, (a_record(3, letter),)))
+        fake.play(run, told if letter == "a" else (told[0], told[2]))
+    qtbot.waitUntil(lambda: [side.text for side in sides.sides] == ["a", "b"])
+    captures = state.captures
+    assert captures.focused == (sides.sides[0].key, 0) and captures.row(DECODER, 0, 0, 2) is not None
+    sides.look_at(1)
+    assert captures.focused == (sides.sides[1].key, 0), "the newest token of that side"
+    assert captures.row(DECODER, 0, 0, 2) is not None, "both read the same prompt"
+    late = AttentionRows(0, 3, ("layers.0.self", "layers.1.self"), np.full((2, 4, 1, 4), 0.125, np.float16))
+    fake.play(runs[0], [late])
+    fake.play(runs[1], [Tokens(0, "c", (a_record(4, "c"),)), late])
+    fake.play(runs[0], [Tokens(0, "d", (a_record(4, "d"),))])
+    qtbot.waitUntil(lambda: sides.sides[0].text == "ad")
+    assert captures.focused == (sides.sides[1].key, 1), "it follows there"
+    row = captures.row(DECODER, 0, 0, 3)
+    assert row is not None and row.tolist() == [0.125] * 4
+
+
+def test_looking_elsewhere_ends_the_capture_of_every_side(sides: Comparison, state: State, fake: FakeEngine) -> None:
+    state.captures.set_visible("attention", True)
+    sides.ask("Hi")
+    state.conversation.new_chat()
+    assert sides.looked == -1 and captured(state, fake, 0) == "none"
+    sides.look_at(0)
+    assert sides.looked == 0 and captured(state, fake, 0) == "all"
+
+
+def test_a_side_removed_leaves_another_looked_at(sides: Comparison) -> None:
+    sides.add()
+    sides.look_at(2)
+    sides.remove(0)
+    assert sides.looked == 1
+    sides.add()
+    sides.look_at(2)
+    sides.remove(2)
+    assert sides.looked == 1
 
 
 def test_there_are_two_to_four_sides(sides: Comparison) -> None:
