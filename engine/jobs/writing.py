@@ -110,7 +110,7 @@ def best_of(models: Models, command: BestOf, run: Run) -> Job:
         sampling = command.sampling.replace(seed=(seed + index) % 2**31)
         told: list[Event] = []
         writing = generate(models, Generate(command.prompt, sampling, command.capture), run)
-        reason = yield from _kept(writing, told)
+        reason = yield from _heard(writing, told)
         (started,) = (event for event in told if isinstance(event, Started))
         (generated,) = (event for event in told if isinstance(event, Generated))
         records = tuple(record for event in told if isinstance(event, Tokens) for record in event.records)
@@ -166,13 +166,14 @@ def _structure(bench: Workbench, sampling: SamplingParams) -> Structure | None:
     return Structure(sampling, bench.writer, bench.loaded.model.config.vocabulary, eos)
 
 
-def _kept(writing: Job, told: list[Event]) -> Job:
-    """Let an answer be written and keep what is told of it; the rest is yielded, and a Cancelled is handed on."""
+def _heard(writing: Job, told: list[Event]) -> Job:
+    """Let an answer be written, and note what is told of it: its end goes with Answered. A Cancelled is handed on."""
     try:
         event = next(writing)
         while True:
             if isinstance(event, Started | Tokens | Generated):
                 told.append(event)
+            if isinstance(event, Generated):
                 event = next(writing)
                 continue
             try:

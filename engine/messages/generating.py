@@ -126,7 +126,10 @@ class Generate(Command):
 
 @dataclass(frozen=True, slots=True)
 class BestOf(Command):
-    """Write several answers, 1 to 8, one after the other, each with the next seed. -> Progress, Stats, Answered..."""
+    """Write several answers, 1 to 8, one after the other, each with the next seed.
+
+    -> of each Progress, Started, Tokens, Attention..., Stats, Answered. One that a failure ends has no Answered.
+    """
 
     prompt: Prompt
     count: int = 4

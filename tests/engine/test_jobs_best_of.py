@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,7 @@ from engine import (
     Tokens,
 )
 from engine.__main__ import main
+from engine.decoding import loop
 
 PROMPT = Prompt(text="Once upon a time")
 SAMPLING = SamplingParams(seed=11, max_new_tokens=25, temperature=1.2)
@@ -46,7 +48,15 @@ def test_each_of_several_answers_is_what_its_seed_alone_would_write(driver: Driv
     events = driver.run(BestOf(PROMPT, 3, SAMPLING, CaptureParams(candidates=8)))
     answers = all_of(events, Answered)
     assert [answer.index for answer in answers] == [0, 1, 2] and isinstance(events[-1], Done)
-    assert not any(isinstance(event, Tokens | Generated | Started) for event in events)
+    assert not all_of(events, Generated)
+    told = [event for event in events if isinstance(event, Started | Tokens | Answered)]
+    begins = [place for place, event in enumerate(told) if isinstance(event, Started)]
+    for answer, begin in zip(answers, begins, strict=True):
+        streamed = told[begin + 1 : told.index(answer)]
+        assert told[begin] == answer.started and streamed, "each is told of while it is written, before the next"
+        assert "".join(event.text for event in streamed if isinstance(event, Tokens)) == answer.generated.text
+        records = [record for event in streamed if isinstance(event, Tokens) for record in event.records]
+        assert [record.id for record in records] == list(answer.generated.ids)
     assert [event.done for event in all_of(events, Progress) if event.phase == "Writing answers"] == [0, 1, 2]
     for index, answer in enumerate(answers):
         alone = driver.run(Generate(PROMPT, SAMPLING.replace(seed=11 + index), CaptureParams(candidates=8)))
@@ -75,6 +85,24 @@ def test_stopping_keeps_the_answer_that_was_under_way(driver: Driver) -> None:
     assert all(answer.generated.ids for answer in answers)
     for count in (0, 9):
         assert isinstance(driver.run(BestOf(PROMPT, count))[-1], Failed)
+
+
+def test_what_was_written_when_memory_ran_out_was_told_before_the_failure(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, draw = [0], loop._draw_and_record
+
+    def scarce(*given: Any) -> Any:
+        drawn[0] += 1
+        if drawn[0] > 32:  # in the second answer of 25 tokens
+            raise MemoryError
+        return draw(*given)
+
+    monkeypatch.setattr(loop, "_draw_and_record", scarce)
+    events = driver.run(BestOf(PROMPT, 3, SAMPLING.replace(end_token="never")))
+    assert isinstance(events[-1], Failed) and [answer.index for answer in all_of(events, Answered)] == [0]
+    second = [place for place, event in enumerate(events) if isinstance(event, Started)][1]
+    assert sum(len(event.records) for event in events[second:] if isinstance(event, Tokens)) == 7
 
 
 def test_a_text_is_held_against_a_form_without_a_model() -> None:
