@@ -19,6 +19,7 @@ from engine.messages import (
     Done,
     Event,
     Failed,
+    FindAdapters,
     FindDrafters,
     ForecastMemory,
     Inspect,
@@ -84,7 +85,7 @@ class Engine:
     def _lane(self, command: Command) -> Lane:
         if isinstance(command, StoreCommand):
             return self._store
-        files = Scan | Inspect | FindDrafters | CountKept | ForecastMemory | TokenizeWith
+        files = Scan | Inspect | FindDrafters | CountKept | ForecastMemory | TokenizeWith | FindAdapters
         return self._files if isinstance(command, files) else self._model
 
     def _store_jobs(self) -> Jobs:
@@ -102,6 +103,7 @@ def _model_jobs() -> Jobs:
 
 
 def _files_jobs() -> Jobs:
+    from engine.adapters import catalog as adapters
     from engine.loading.catalog import FilesJobs
 
-    return FilesJobs()
+    return FilesJobs({FindAdapters: adapters.find})

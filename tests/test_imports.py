@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ENGINE_ROWS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "params", "messages", "home", "gguf", "gguf_parts", "importing", "outbox", "lanes"}),
     frozenset({"text", "inside", "sampling", "models", "quantize"}),
-    frozenset({"decoding", "encoding", "loading", "adapters"}),
+    frozenset({"decoding", "encoding", "loading"}),
+    frozenset({"adapters"}),
     frozenset({"memory", "training"}),
     frozenset({"jobs"}),
     frozenset({"engine"}),

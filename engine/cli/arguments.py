@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,27 @@ def add_sampling(sub: argparse.ArgumentParser) -> None:
     """Every knob of the sampling, and who drafts."""
     add_flags(sub, SamplingParams)
     sub.add_argument("--draft", metavar="MODEL", help="a smaller model of the same tokenizer that drafts for it")
+
+
+def add_adapters(sub: argparse.ArgumentParser) -> None:
+    """Adapters in PEFT's format."""
+    sub.add_argument(
+        "--adapter",
+        dest="adapters",
+        action="append",
+        type=_weighed_path,
+        metavar="PATH[=WEIGHT]",
+        help="a LoRA adapter's folder, and how strongly it is to change the model, 0 to 2. Repeatable.",
+    )
+
+
+def _weighed_path(word: str) -> tuple[str, float]:
+    """A path, and the number behind its last equals sign, where there is one."""
+    path, sign, number = word.rpartition("=")
+    with contextlib.suppress(ValueError):
+        if sign and path:
+            return path, float(number)
+    return word, 1.0
 
 
 def text_of(arguments: argparse.Namespace) -> str:

@@ -26,7 +26,7 @@ from engine.messages import (
     Progress,
     Tokenized,
 )
-from engine.params import LoadParams, SamplingParams
+from engine.params import AdapterUse, LoadParams, SamplingParams
 
 Answer = TypeVar("Answer", bound=Event)
 
@@ -110,6 +110,11 @@ def sampling_from(arguments: argparse.Namespace, info: ModelInfo) -> SamplingPar
     if shaping == {"temperature"} and flags["temperature"] == 0:
         return SamplingParams.neutral(max_new_tokens=info.defaults.max_new_tokens).replace(**flags)
     return info.defaults.replace(**flags)
+
+
+def adapters_from(arguments: argparse.Namespace) -> tuple[AdapterUse, ...]:
+    """The adapters that were named, each with its weight."""
+    return tuple(AdapterUse(path, weight) for path, weight in arguments.adapters or ())
 
 
 def ask(arguments: argparse.Namespace, command: Command, answer: type[Answer]) -> Answer:

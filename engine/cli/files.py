@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from engine.cli.arguments import Commands, print_json, subcommand, text_of
@@ -24,7 +25,7 @@ BENCH_NUMBERS = {
 
 def add(commands: Commands) -> None:
     """Declare them."""
-    sub = subcommand(commands, inspect, "What a model folder holds, without loading it.")
+    sub = subcommand(commands, inspect, "What a model's or an adapter's folder holds, without loading it.")
     sub.add_argument("--precision", metavar="NAME", help="also what each matrix would be held in, and why")
 
     sub = subcommand(commands, quantize, "Choose a model's 4-bit scales by a text, for all later loads in int4.")
@@ -47,9 +48,13 @@ def add(commands: Commands) -> None:
 
 
 def inspect(arguments: argparse.Namespace) -> int:
+    from engine.adapters.files import is_adapter
     from engine.loading.catalog import foreseen
     from engine.loading.catalog import inspect as inspect_folder
 
+    folder = Path(arguments.model).expanduser()
+    if is_adapter(folder) and not (folder / "config.json").exists():
+        return _inspect_adapter(arguments)
     card = inspect_folder(arguments.model)
     if not card.family:
         raise EngineError(card.reason, card.hint)
@@ -72,15 +77,35 @@ def inspect(arguments: argparse.Namespace) -> int:
             free = "" if forecast.free is None else f" of {forecast.free:,} free: {forecast.verdict}"
             longest = f", the longest text {forecast.longest:,} tokens" if forecast.verdict else ""
             values["forecast"] = f"{forecast.needed:,} bytes{free} in {forecast.precision}{longest}"
-        for name, value in values.items():
-            if value not in ("", 0):
-                print(f"{name.replace('_', ' '):16} {f'{value:,}' if type(value) is int else value}")
+        _print_values(values)
         if plan is not None:
             print(f"{'in ' + arguments.precision:16} {plan['bytes']:,} bytes of weights")
         for each in plan["matrices"] if plan is not None else ():
             why = f" ({each['why']})" if each["why"] else ""
             print(f"{'':16} {each['form']}: {_count(each['matrices'])}, {each['nbytes']:,} bytes{why}")
     return 0
+
+
+def _inspect_adapter(arguments: argparse.Namespace) -> int:
+    """What an adapter's folder holds; one that cannot be used is a mistake, as a model's is."""
+    from engine.adapters.catalog import card as card_of
+
+    card = card_of(arguments.model)
+    if not card.modules:
+        raise EngineError(card.reason, card.hint)
+    values = {"kind": "adapter"} | dataclasses.asdict(card)
+    if arguments.json:
+        print_json(**values)
+    else:
+        _print_values(values | {"modules": ", ".join(card.modules)})
+    return 0
+
+
+def _print_values(values: Mapping[str, object]) -> None:
+    """A line for each that says something."""
+    for name, value in values.items():
+        if value not in ("", 0):
+            print(f"{name.replace('_', ' '):16} {f'{value:,}' if type(value) is int else value}")
 
 
 def quantize(arguments: argparse.Namespace) -> int:

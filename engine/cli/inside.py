@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from engine.cli.arguments import Commands, numbers, print_json, prompt_of, subcommand
-from engine.cli.client import Client, load_model, pieces
+from engine.cli.arguments import Commands, add_adapters, numbers, print_json, prompt_of, subcommand
+from engine.cli.client import Client, adapters_from, load_model, pieces
 from engine.errors import EngineError
 from engine.messages import Attend, AttentionRows, Lens, LensRows, Started
 from engine.params import CaptureParams
@@ -21,6 +21,7 @@ def add(commands: Commands) -> None:
         text = sub.add_mutually_exclusive_group(required=True)
         text.add_argument("--text", metavar="TEXT")
         text.add_argument("--ids", metavar="IDS", help='token ids, taken as they are: "1 2 3"')
+        add_adapters(sub)
         if function is attend:
             sub.add_argument("--layers", metavar="N,N", help="these layers alone")
             sub.add_argument("--heads", metavar="N,N", help="these heads alone")
@@ -41,7 +42,7 @@ def attend(arguments: argparse.Namespace) -> int:
     with Client() as client:
         load_model(client, arguments)
         capture = CaptureParams(candidates=0, budget_mb=1024, exact=True, **layer)
-        for event in client.run(Attend(prompt_of(arguments), capture)):
+        for event in client.run(Attend(prompt_of(arguments), capture, adapters=adapters_from(arguments))):
             if isinstance(event, Started):
                 started = event
             elif isinstance(event, AttentionRows):
@@ -63,7 +64,8 @@ def attend(arguments: argparse.Namespace) -> int:
 
 
 def lens(arguments: argparse.Namespace) -> int:
-    command = Lens(prompt_of(arguments), arguments.first, arguments.best)
+    adapters = adapters_from(arguments)
+    command = Lens(prompt_of(arguments), arguments.first, arguments.best, adapters=adapters)
     with Client() as client:
         load_model(client, arguments)
         seen = next((event for event in list(client.run(command)) if isinstance(event, LensRows)), None)

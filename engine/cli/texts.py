@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 
-from engine.cli.arguments import Commands, messages_of, print_json, prompt_of, subcommand, text_of
-from engine.cli.client import Client, load_model
+from engine.cli.arguments import Commands, add_adapters, messages_of, print_json, prompt_of, subcommand, text_of
+from engine.cli.client import Client, adapters_from, load_model
 from engine.errors import EngineError
 from engine.messages import Score, Scored
 
@@ -19,6 +19,7 @@ def add(commands: Commands) -> None:
     source.add_argument("--text", metavar="TEXT")
     source.add_argument("--file", metavar="FILE")
     source.add_argument("--ids", metavar="IDS")
+    add_adapters(sub)
 
     sub = subcommand(commands, tokenize, "A text as token ids and pieces.")
     source = sub.add_mutually_exclusive_group(required=True)
@@ -32,10 +33,10 @@ def add(commands: Commands) -> None:
 
 
 def score(arguments: argparse.Namespace) -> int:
-    prompt = prompt_of(arguments)
+    command = Score(prompt_of(arguments), adapters=adapters_from(arguments))
     with Client() as client:
         load_model(client, arguments)
-        scored = next((e for e in list(client.run(Score(prompt))) if isinstance(e, Scored)), None)
+        scored = next((e for e in list(client.run(command)) if isinstance(e, Scored)), None)
     if scored is None:
         raise EngineError("Scoring was cancelled.")
     if arguments.json:

@@ -6,8 +6,8 @@ import argparse
 import sys
 from typing import Any
 
-from engine.cli.arguments import Commands, add_sampling, print_json, prompt_of, subcommand
-from engine.cli.client import Client, Timing, load_model, sampling_from
+from engine.cli.arguments import Commands, add_adapters, add_sampling, print_json, prompt_of, subcommand
+from engine.cli.client import Client, Timing, adapters_from, load_model, sampling_from
 from engine.errors import EngineError
 from engine.messages import Answered, BestOf, Generate, Generated, Message, Prompt, TokenRecord, Tokens
 from engine.params import CaptureParams
@@ -28,10 +28,12 @@ def add(commands: Commands) -> None:
     )
     sub.add_argument("--best-of", type=int, metavar="N", help="write so many answers, 1 to 8, the likeliest first")
     sub.add_argument("--timing", action="store_true", help="how long imports, loading and the first token took")
+    add_adapters(sub)
     add_sampling(sub)
 
     sub = subcommand(commands, chat, "Talk in the terminal.", runs=True)
     sub.add_argument("--system", default="", metavar="TEXT", help="what the model is told first")
+    add_adapters(sub)
     add_sampling(sub)
 
 
@@ -46,7 +48,8 @@ def generate(arguments: argparse.Namespace) -> int:
     with Client() as client:
         info = load_model(client, arguments, timing)
         result, streamed = None, False
-        for event in client.run(Generate(prompt, sampling_from(arguments, info), capture)):
+        command = Generate(prompt, sampling_from(arguments, info), capture, adapters=adapters_from(arguments))
+        for event in client.run(command):
             if isinstance(event, Tokens):
                 timing.mark("first_token")
                 records += event.records
@@ -80,7 +83,8 @@ def _best_of(arguments: argparse.Namespace, prompt: Prompt, capture: CapturePara
     """Several answers, the one that the model finds likeliest by token first."""
     with Client() as client:
         info = load_model(client, arguments)
-        command = BestOf(prompt, arguments.best_of, sampling_from(arguments, info), capture)
+        sampling, adapters = sampling_from(arguments, info), adapters_from(arguments)
+        command = BestOf(prompt, arguments.best_of, sampling, capture, adapters)
         answers = [event for event in client.run(command) if isinstance(event, Answered)]
     answers.sort(key=lambda answer: -answer.mean_logprob)
     if not arguments.json:
@@ -111,7 +115,7 @@ def chat(arguments: argparse.Namespace) -> int:
         info = load_model(client, arguments)
         if info.kind == "encoder":
             raise EngineError(f"{info.name} does not talk. {info.note}", "Choose a model that writes text.")
-        sampling = sampling_from(arguments, info)
+        sampling, adapters = sampling_from(arguments, info), adapters_from(arguments)
         print(f"{info.name} · {info.device} {info.precision}. {info.note} Ctrl+D ends the chat.".replace("  ", " "))
         while True:
             try:
@@ -127,7 +131,7 @@ def chat(arguments: argparse.Namespace) -> int:
                 prompt = Prompt(text=line)
             text = ""
             try:
-                for event in client.run(Generate(prompt, sampling, CaptureParams(candidates=0))):
+                for event in client.run(Generate(prompt, sampling, CaptureParams(candidates=0), adapters=adapters)):
                     if isinstance(event, Tokens):
                         print(event.text, end="", flush=True)
                         text += event.text

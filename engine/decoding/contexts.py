@@ -7,7 +7,7 @@ decoders and caches, no tokenizer and no prompt; how much memory is free it is t
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -29,7 +29,7 @@ UNKNOWN = 2**30
 class Context:
     """What a model has read: its cache, the ids that lie in it, and the tap that watched.
 
-    reach: the length of the text that they are the beginning of.
+    reach: the length of the text that they are the beginning of. adapted: the adapters that the model read with.
     """
 
     model: Decoder
@@ -37,18 +37,24 @@ class Context:
     tap: Tap
     ids: list[int] = field(default_factory=list)
     reach: int = 0
+    adapted: Hashable = ()
 
     @classmethod
     def fresh(cls, model: Decoder, capture: CaptureParams, eight_bit: bool = False) -> Context:
         """One that has read nothing; eight_bit: what it will have read is kept in 8 bits."""
-        return cls(model, KVCache.for_model(model, eight_bit=eight_bit), Tap(capture, model.config.layers))
+        cache = KVCache.for_model(model, eight_bit=eight_bit)
+        return cls(model, cache, Tap(capture, model.config.layers), adapted=model.adapted)
+
+    def serves(self, model: Decoder) -> bool:
+        """Whether the model, with the adapters that are in place now, would have read the same."""
+        return self.model is model and self.adapted == model.adapted
 
     def fork(self, count: int) -> Context:
         """Another context that has read the first count ids; this one stays as it is."""
         tap = copy.deepcopy(self.tap)
         tap.truncate(count)
         cache = self.cache.copy(count)
-        return Context(self.model, cache, tap, self.ids[: cache.length], self.reach)
+        return Context(self.model, cache, tap, self.ids[: cache.length], self.reach, self.adapted)
 
     def prepare(self, length: int) -> None:
         """Make ready for a text of that length: what was read is dropped where the model would read it otherwise."""
@@ -108,7 +114,7 @@ class Contexts:
         mine = [
             (context.cache.back_to(shared(context.ids, ids[:-1])), context)
             for context in self._kept
-            if context.model is model
+            if context.serves(model)
         ]
         same, best = max(mine, key=lambda pair: pair[0], default=(0, None))
         if best is None or not same:
@@ -125,7 +131,9 @@ class Contexts:
         self._kept = [
             other
             for other in self._kept
-            if other.model is not context.model or other.ids != context.ids[: len(other.ids)]
+            if other.model is not context.model
+            or other.adapted != context.adapted
+            or other.ids != context.ids[: len(other.ids)]
         ]
         self._kept.append(context)
         held, free = self.nbytes, self._free()

@@ -35,6 +35,7 @@ from engine.messages import (
     Tokenize,
     Unload,
 )
+from engine.params import AdapterUse
 
 JOBS: dict[type[Command], Callable[[Models, Any, Run], Job]] = {
     Load: loading.load,
@@ -66,7 +67,9 @@ class ModelJobs:
         self._models = Models()
 
     def start(self, command: Command, run: Run) -> Job:
-        return self._relieved(command, JOBS[type(command)](self._models, command, run))
+        job = JOBS[type(command)](self._models, command, run)
+        uses = tuple(use for use in getattr(command, "adapters", ()) if use.weight)
+        return self._relieved(command, self._adapted(command, uses, run, job) if uses else job)
 
     def alone(self, command: Command) -> bool:
         return isinstance(command, Load | LoadDraft | LoadSecond | Unload)
@@ -78,6 +81,12 @@ class ModelJobs:
         self._models.put_down()
         self._models.put_second_down()
 
+    def _adapted(self, command: Command, uses: tuple[AdapterUse, ...], run: Run, job: Job) -> Job:
+        """The job with these adapters in place at each of its steps."""
+        bench = self._models.require(getattr(command, "second", False))
+        adaptation = yield from bench.adapters.adaptation(run.id, uses)
+        return (yield from adaptation.over(job))
+
     def _relieved(self, command: Command, job: Job) -> Job:
         """The job; where memory runs out it gives back all that can be had again, and says what would fit."""
         try:
@@ -87,7 +96,7 @@ class ModelJobs:
                 raise
             told = error if isinstance(error, OutOfMemory) else None
             traceback.clear_frames(error.__traceback__)  # what was begun is still held there
-        self._models.contexts.clear()
+        self._models.clear()
         memory.give_back()
         if told is None:
             bench = self._models.second if getattr(command, "second", False) else self._models.first

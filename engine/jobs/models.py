@@ -32,6 +32,13 @@ class Models:
             raise EngineError("No model is loaded.", "Choose one in the Models pane.")
         return self.first
 
+    def clear(self) -> None:
+        """Give back all that can be had again: contexts, and adapters that no run uses."""
+        self.contexts.clear()
+        for bench in (self.first, self.second):
+            if bench is not None:
+                bench.adapters.clear()
+
     def put_down(self) -> None:
         """Give back the model, and all contexts."""
         if self.first is not None:

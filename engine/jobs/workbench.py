@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.adapters.shelf import Shelf
 from engine.decoding.speculation import Speculation
 from engine.errors import EngineError, InvalidValue
 from engine.loading import LoadedModel
@@ -37,7 +38,7 @@ GENERATION_KEYS = (
 class Workbench:
     """A loaded model with all that its answers need. generation: what its files say of generating.
 
-    eight_bit: whether what it reads is kept in 8 bits.
+    adapters: those that were read for it. eight_bit: whether what it reads is kept in 8 bits.
     """
 
     loaded: LoadedModel
@@ -45,13 +46,15 @@ class Workbench:
     tokenizer: Tokenizer
     template: ChatTemplate | None
     info: ModelInfo
+    adapters: Shelf
     speculation: Speculation | None = None
     eight_bit: bool = False
 
     @property
     def nbytes(self) -> int:
-        """Bytes that go with it: its own, and those of what drafts for it."""
-        return self.loaded.bytes_in_memory + (0 if self.speculation is None else self.speculation.nbytes)
+        """Bytes that go with it: its own, and those of what drafts for it and of its adapters."""
+        drafts = 0 if self.speculation is None else self.speculation.nbytes
+        return self.loaded.bytes_in_memory + drafts + self.adapters.nbytes
 
     def cannot(self, hint: str = "") -> EngineError:
         """The refusal of what another kind of model does."""
@@ -99,7 +102,8 @@ def set_up(loaded: LoadedModel, tokenizer: Tokenizer, params: LoadParams) -> Wor
     chats, chat_format = template is not None or joins_turns(loaded), tokenizer.chat_format if template else ""
     info = _info(loaded, generation, chats, note, chat_format)
     speculation = Speculation(loaded.model) if isinstance(loaded.model, Decoder) else None
-    return Workbench(loaded, generation, tokenizer, template, info, speculation, params.cache == "8-bit")
+    shelf = Shelf(loaded.model, loaded.name)
+    return Workbench(loaded, generation, tokenizer, template, info, shelf, speculation, params.cache == "8-bit")
 
 
 def model_defaults(generation: dict[str, Any]) -> tuple[SamplingParams, tuple[str, ...]]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from engine.errors import EngineError
 from engine.gguf_parts import first, wholes
@@ -163,21 +164,21 @@ def _card(path: str) -> ModelCard:
 
 
 class FilesJobs:
-    """What the files' lane can do (engine.lanes.Jobs)."""
+    """What the files' lane can do (engine.lanes.Jobs). more: jobs on files of a kind that is not known here."""
+
+    def __init__(self, more: Mapping[type[Command], Callable[[Any, Run], Job]] | None = None) -> None:
+        self._jobs: dict[type[Command], Callable[[Any, Run], Job]] = {
+            Scan: _scan_job,
+            Inspect: _inspect_job,
+            CountKept: _kept_job,
+            ForecastMemory: _forecast_job,
+            FindDrafters: _drafters_job,
+            TokenizeWith: _tokenize_job,
+            **(more or {}),
+        }
 
     def start(self, command: Command, run: Run) -> Job:
-        if isinstance(command, Scan):
-            return _scan_job(command, run)
-        if isinstance(command, CountKept):
-            return _kept_job(command, run)
-        if isinstance(command, ForecastMemory):
-            return _forecast_job(command, run)
-        if isinstance(command, FindDrafters):
-            return _drafters_job(command, run)
-        if isinstance(command, TokenizeWith):
-            return _tokenize_job(command, run)
-        assert isinstance(command, Inspect)
-        return _inspect_job(command, run)
+        return self._jobs[type(command)](command, run)
 
     def alone(self, command: Command) -> bool:
         return False

@@ -7,7 +7,7 @@ every family can be stopped between two layers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Protocol, Self
@@ -134,12 +134,14 @@ class LanguageModel(nn.Module):
     """What loading asks of every model, whatever its kind.
 
     optional: parameters that a checkpoint may leave out, each with the one that it then is (a tied head), or "" where
-    it is zeros. exact: how the names of parameters end that are held in fp32 where the others are in fp16.
+    it is zeros. exact: how the names of parameters end that are held in fp32 where the others are in fp16. adapted: the
+    adapters that are in place now (engine/adapters/lora.py), by which what it reads with others is told apart.
     """
 
     kind: ClassVar[str]
     optional: Mapping[str, str] = {}
     exact: tuple[str, ...] = ()
+    adapted: Hashable = ()
     config: DecoderConfig
 
     @classmethod

@@ -469,6 +469,7 @@ class Conv1D(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
+        self.in_features, self.out_features = inputs, outputs
         # In memory it lies as a Linear's: 16 bits are read 10 times faster so on a CPU without their instructions.
         self.weight = nn.Parameter(torch.empty(outputs, inputs).t())
         self.bias = nn.Parameter(torch.empty(outputs))

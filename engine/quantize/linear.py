@@ -21,6 +21,7 @@ class QuantLinear(nn.Module):
         super().__init__()
         self.packed = packed
         self.bias = bias
+        self.out_features, self.in_features = packed.shape
 
     @property
     def weight(self) -> Tensor:
