@@ -314,22 +314,24 @@ class Pane(QWidget):
 
     def _on_message(self, key: str) -> None:
         self.transcript.update_message(self._talk.message(key))
-        if key == self.last():
+        if key == self.last() == self._talk.writing:
+            self.text.set_score(*score_words(self._talk.message(key).stats))  # its text is there as it came
+        elif key == self.last():
             self._show_complete()
 
     def _on_text(self, key: str, text: str) -> None:
-        if self._talk.chat.mode == "complete":
-            self.text.append(text)
-        else:
+        if self._talk.chat.mode != "complete":
             self.transcript.append(key, text)
+        elif key == self.last():
+            self.text.append(text)
 
     def _on_answering(self, run: Run | None) -> None:
         self.composer.set_answering(run is not None)
         if run is None and self._answered:  # said aloud by screen readers: the eye sees Send come back
             QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, "The answer is complete."))
         self._answered = run is not None
-        self.transcript.set_busy(run is not None)
-        self.text.set_busy(run is not None)
+        self.transcript.set_busy(run is not None, self._talk.browsable)
+        self.text.set_busy(run is not None, self._talk.browsable)
         self._reading.show_progress(Progress(run.id, "Waiting for the model", 0, 0) if run else None)
 
     def _on_records(self, key: str, first: int) -> None:

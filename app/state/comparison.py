@@ -15,10 +15,10 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
-from app.state.answer import STATUS
 from app.state.captures import UNSEEN, Captures
 from app.state.conversation import Conversation
 from app.state.differing import Difference, differences
+from app.state.growing import STATUS
 from app.state.library import Library, title_of
 from app.state.presets import Presets
 from app.state.second import Second

@@ -16,10 +16,10 @@ from PySide6.QtCore import Signal
 from app.settings import Settings
 from app.state.answer import Answer
 from app.state.branching import Branch, branch
-from app.state.captures import UNSEEN, Captures
+from app.state.captures import Captures
 from app.state.library import Library, title_of
 from app.state.presets import Presets
-from app.state.several import Several, Version, why_alike
+from app.state.several import Several, why_alike
 from app.state.shown import Shown
 from app.state.workspace import Workspace
 from engine import (
@@ -198,24 +198,23 @@ class Conversation(Shown):
         """
         before = self.tree.get(message.id)
         chat, leaf = self.chat.id, self._leaf
+        sampling, capture = self._presets.sampling, self._captures.capture_params()
         answer: Answer | Several
         if answers > 1:
-            # Attention belongs to one context at a time: that of an answer chosen later is read again.
-            answer = Several(self._workspace, message, BestOf(prompt, answers, self._presets.sampling, UNSEEN))
-            answer.answered.connect(lambda version: self._on_answered(chat, version, prompt))
-            self._captures.follow(self._captures.wish)
+            answer = Several(self._workspace, message, BestOf(prompt, answers, sampling, capture))
+            answer.began.connect(lambda version: self._on_began(chat, version, prompt))
+            answer.changed.connect(lambda version: self._on_version(chat, version))
         else:
             late = self._writing.resume(message.id)
             records, drawings = late or ((begun.kept, begun.drawings) if begun else ((), ()))
-            command = Generate(prompt, self._presets.sampling, self._captures.capture_params())
-            answer = Answer(self._workspace, message, command, records, drawings)
-            answer.text_added.connect(lambda text: self._if_shown(chat, self.text_added, message.id, text))
+            answer = Answer(self._workspace, message, Generate(prompt, sampling, capture), records, drawings)
             if begun is not None:
                 self._captures.adopt(message.id, begun.kept, begun.drawings)
-            self._captures.set_context(message.id, prompt)
-            self._captures.begin(message.id, answer.run.id)
+        self._captures.set_context(message.id, prompt)
+        self._captures.begin(message.id, answer.run.id)
         self._writing.begin(chat, answer)
         self.tree.put(answer.message)
+        answer.text_added.connect(lambda key, text: self._if_shown(chat, self.text_added, key, text))
         answer.progress.connect(lambda progress: self._if_shown(chat, self.reading_changed, progress))
         answer.stats.connect(lambda stats: self._if_shown(chat, self.stats_changed, stats))
         answer.ended.connect(lambda failure: self._on_ended(chat, failure, before, sent, leaf))
@@ -226,19 +225,39 @@ class Conversation(Shown):
         if chat == self.chat.id:
             signal.emit(*values)
 
-    def _on_answered(self, chat: str, version: Version, prompt: Prompt) -> None:
-        """One of several answers is there: the likeliest so far is shown, in a chat that is not shown remembered."""
+    def _on_began(self, chat: str, version: StoredMessage, prompt: Prompt) -> None:
+        """Another of several answers begins: it is shown, unless the person has gone back to one before it."""
         answer = self._writing.of(chat)
-        assert answer is not None
-        likeliest, key = answer.message.id, version.message.id
-        self._captures.set_context(key, prompt, version.message.model)
+        assert isinstance(answer, Several)
+        shown = chat == self.chat.id
+        follows = not shown or self._leaf == answer.messages[-2].id
+        self._captures.set_context(version.id, prompt)
+        self._captures.begin(version.id, answer.run.id, watched=shown and follows)
+        if shown:
+            for message in answer.messages[-2:]:
+                self.tree.put(message)
+        self._show_leaf(chat, version.id if follows else self._leaf)
+
+    def _on_version(self, chat: str, version: StoredMessage) -> None:
+        """One of several answers has new figures, or has ended."""
         if chat == self.chat.id:
-            self.tree.put(version.message)
-            self.message_changed.emit(key)
-            self._go_to(likeliest)
+            self.tree.put(version)
+            self.message_changed.emit(version.id)
+
+    def _choose(self, chat: str, answer: Several) -> None:
+        """All of several answers have ended: the likeliest is shown, unless the person is at one before the last."""
+        if chat != self.chat.id or self._leaf == answer.latest:
+            self._show_leaf(chat, answer.message.id)
+        if chat == self.chat.id and answer.dropped in self.tree:
+            self.tree.remove([answer.dropped])
+            self.path_changed.emit()
+
+    def _show_leaf(self, chat: str, leaf: str) -> None:
+        """The branch of a chat that ends in this message, now or when it is opened."""
+        if chat == self.chat.id:
+            self._go_to(leaf)
         elif (row := self._library.chat(chat)) is not None:
-            self._library.change(row, leaf=likeliest)
-        self._captures.adopt(key, version.records, version.drawings)
+            self._library.change(row, leaf=leaf)
 
     def _on_ended(self, chat: str, failure: Failed | None, before: StoredMessage | None, sent: str, leaf: str) -> None:
         answer = self._writing.end(chat)
@@ -253,6 +272,8 @@ class Conversation(Shown):
                 self.tree.put(before)
         elif not answer.wrote and (failure is not None or message.status == "stopped"):
             self._withdraw(message, failure is not None, sent, leaf, shown)
+        elif isinstance(answer, Several):
+            self._choose(chat, answer)
         if shown:
             for written in answer.messages:
                 if written.id in self.tree:

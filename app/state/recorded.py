@@ -75,7 +75,10 @@ class Recorded(QObject):
 
     def begin(self, message: str, run: int, watched: bool = True) -> None:
         """This run writes this message from now on. watched: it is the one that is looked at."""
+        before = self._live.get(run, message)
         self._live[run] = message
+        if before != message:
+            self.settled.emit(before)
         if watched:
             self._watch(run)
         prompt = self._contexts.get(message, Prompt())

@@ -1,7 +1,7 @@
 """Several answers to one prompt, written one after the other, each a version of the turn with its score.
 
-The first takes the place that was made for it, the others stand beside it. What is finished is stored at once, and all
-of it is kept when the person stops the rest; the likeliest is the one to show.
+The first takes the place that was made for it, the others stand beside it. Each is shown and stored while it grows; one
+that is cut short, by the person or by a failure, is kept with what it has. At the end the likeliest is the one to show.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, Signal
 
-from app.state.answer import STATUS, figures
+from app.state.growing import STATUS, Growing, figures
 from app.state.storing import Storing
 from app.state.workspace import Workspace
 from engine import (
     Answered,
     BestOf,
+    DeleteMessages,
     Done,
-    Drawing,
     Event,
     Failed,
     Progress,
     Run,
     SamplingParams,
+    Started,
     Stats,
     StoredMessage,
-    TokenRecord,
+    Tokens,
 )
 
 
@@ -45,20 +46,29 @@ def why_alike(sampling: SamplingParams) -> str:
 
 @dataclass(slots=True)
 class Version:
-    """One of the answers. score: the mean log-probability of its tokens. whole: it was not stopped."""
+    """One of the answers. score: the mean log-probability of its tokens so far. whole: it was not cut short."""
 
-    message: StoredMessage
-    records: tuple[TokenRecord, ...]
-    drawings: tuple[Drawing, ...]
-    score: float
-    whole: bool
-    storing: Storing
+    growing: Growing
+    score: float = 0.0
+    tokens: int = 0
+    whole: bool = False
+
+    def add(self, event: Tokens) -> None:
+        self.growing.add(event)
+        total = self.score * self.tokens + sum(record.logprob for record in event.records)
+        self.tokens += len(event.records)
+        self.score = total / max(1, self.tokens)
 
 
 class Several(QObject):
-    """answered: Version. progress: Progress in words. ended: the Failed that ended it, or None."""
+    """began: the message of another answer. text_added: id and new text. changed: the message of one with new figures.
 
-    answered = Signal(object)
+    progress: Progress in words. ended: the Failed that ended it, or None.
+    """
+
+    began = Signal(object)
+    text_added = Signal(str, str)
+    changed = Signal(object)
     progress = Signal(object)
     stats = Signal(object)
     ended = Signal(object)
@@ -67,92 +77,104 @@ class Several(QObject):
         """message: the place of the first answer."""
         super().__init__()
         self._workspace = workspace
-        self._count = command.count
-        self._begun = 0  # the number of the answer being written
-        self._place = dataclasses.replace(message, status="writing", settings=command.sampling.to_dict())
-        self._place_storing = Storing(workspace, lambda: self._place)
-        self._place_storing.save()
-        self.versions: list[Version] = []
+        self._command = command
+        self._place = message
+        self._number = 1  # of the answer under way
+        self._over = False
+        self.latest = message.id
+        """The id of the answer under way, or of the last that was."""
+        self.dropped = ""
+        """The id of one that was cut short before its first word, and is no answer."""
+        self._versions = [Version(Growing(workspace, message, command.sampling))]
         self.run: Run = workspace.submit(command, self._take)
 
     @property
     def message(self) -> StoredMessage:
-        """The likeliest answer so far; before the first, the place that waits for it."""
-        return self._ranked[0].message if self.versions else self._place
+        """The answer under way; once all have ended, the likeliest."""
+        shown = self._ranked[0] if self._over else self._versions[-1]
+        return shown.growing.message
 
     @property
     def messages(self) -> list[StoredMessage]:
         """All that it has written, or the place that waits for it."""
-        return [version.message for version in self.versions] or [self._place]
+        return [version.growing.message for version in self._versions]
 
     @property
     def storings(self) -> dict[str, Storing]:
         """By message, what brings it to the disk."""
-        known = {version.message.id: version.storing for version in self.versions}
-        return known or {self._place.id: self._place_storing}
+        return {version.growing.id: version.growing.storing for version in self._versions}
 
     @property
     def wrote(self) -> bool:
-        return bool(self.versions)
+        return any(version.whole or version.growing.wrote for version in self._versions)
 
     @property
     def _ranked(self) -> list[Version]:
-        """The likeliest first; one that says nothing, or was stopped, comes after all others."""
-        begun = self._place.text
-        return sorted(self.versions, key=lambda one: (one.whole, one.message.text != begun, one.score), reverse=True)
+        """The likeliest first; one that says nothing, or was cut short, comes after all others."""
+        return sorted(self._versions, key=lambda one: (one.whole, one.growing.wrote, one.score), reverse=True)
 
     def _take(self, event: Event) -> None:
+        version = self._versions[-1]
         match event:
             case Progress(phase="Writing answers", done=done):
-                self._begun = done + 1
+                self._number = done + 1
                 self._tell("")
             case Progress():
                 self.progress.emit(event)
+            case Started():
+                self._begin(event)
+            case Tokens(text=text):
+                version.add(event)
+                self.text_added.emit(version.growing.id, text)
             case Stats(new_tokens=count):
+                if version.growing.open and version.tokens:
+                    version.growing.note(score=round(version.score, 6))
+                    self.changed.emit(version.growing.message)
                 self._tell(f", {count:,} tokens" if count > 1 else "")
                 self.stats.emit(event)
             case Answered():
-                self._keep(event)
+                self._finish(event)
             case Done(reason=reason):
                 self._end(STATUS.get(reason, "done"), None)
             case Failed():
                 self._end("failed", event)
 
     def _tell(self, words: str) -> None:
-        self.progress.emit(Progress(self.run.id, f"Answer {self._begun} of {self._count}{words}", 0, 0))
+        phase = f"Answer {self._number} of {self._command.count}{words}"
+        self.progress.emit(Progress(self.run.id, phase, 0, 0))
 
-    def _keep(self, event: Answered) -> None:
-        generated, place = event.generated, self._place
-        if generated.finish == "cancelled" and not generated.text:
-            return
-        info = self._workspace.info
-        message = dataclasses.replace(
-            place,
-            id=uuid.uuid4().hex if self.versions else place.id,
-            created=time.time() if self.versions else place.created,
-            text=place.text + generated.text,
-            status=STATUS.get(generated.finish, "done"),
-            model=info.name if info else place.model,
-            settings={**place.settings, "seed": event.started.seed},
-            stats={**place.stats, **figures(generated), "score": round(event.mean_logprob, 6)},
-        )
-        drawings = (event.started.drawing,) if event.started.drawing is not None else ()
-        storing = Storing(self._workspace, lambda: version.message, event.records, drawings)
-        whole = generated.finish != "cancelled"
-        version = Version(message, event.records, drawings, event.mean_logprob, whole, storing)
-        self.versions.append(version)
-        storing.save()
-        self.answered.emit(version)
+    def _begin(self, event: Started) -> None:
+        if not self._versions[-1].growing.open:
+            message = dataclasses.replace(self._place, id=uuid.uuid4().hex, created=time.time())
+            self._versions.append(Version(Growing(self._workspace, message, self._command.sampling)))
+            self.latest = message.id
+            self.began.emit(self.message)
+        self._versions[-1].growing.begin(event)
+
+    def _finish(self, event: Answered) -> None:
+        version = self._versions[-1]
+        version.whole, version.score = event.generated.finish != "cancelled", event.mean_logprob
+        version.growing.note(**figures(event.generated), score=round(version.score, 6))
+        version.growing.close(STATUS.get(event.generated.finish, "done"))
+        version.growing.storing.rest()
+        self.changed.emit(version.growing.message)
 
     def _end(self, status: str, failure: Failed | None) -> None:
         """Say of each whole answer which it is of how many, so that it can be said tomorrow too."""
-        self._place = dataclasses.replace(self._place, status=status)
-        if not self.versions:
-            self._place_storing.end()
+        last = self._versions[-1]
+        if last.growing.open:
+            if failure is not None:
+                last.growing.note(error=failure.message)
+            last.growing.close(status)
+        if len(self._versions) > 1 and not (last.whole or last.growing.wrote):
+            self._versions.remove(last)
+            last.growing.storing.leave()
+            self.dropped = last.growing.id
+            self._workspace.submit(DeleteMessages((self.dropped,)))
+        self._over = True
         whole = [version for version in self._ranked if version.whole]
         for rank, version in enumerate(whole if len(whole) > 1 else (), start=1):
-            stats = {**version.message.stats, "rank": rank, "ranked": len(whole)}
-            version.message = dataclasses.replace(version.message, stats=stats)
-        for version in self.versions:
-            version.storing.end()
+            version.growing.note(rank=rank, ranked=len(whole))
+        for version in self._versions:
+            version.growing.storing.end()
         self.ended.emit(failure)

@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from app.settings import Settings
 from app.state.captures import Captures
 from app.state.library import Library
+from app.state.several import Several
 from app.state.tree import Tree
 from app.state.workspace import Workspace
 from app.state.writing import Writing
@@ -95,6 +96,12 @@ class Shown(QObject):
             return ""
         return self.draft or (self.path[-1].text if self.path else "")
 
+    @property
+    def browsable(self) -> bool:
+        """Whether other versions can be shown: not while one answer is written, but while several are."""
+        answer = self._writing.of(self.chat.id)
+        return answer is None or isinstance(answer, Several)
+
     def message(self, key: str) -> StoredMessage:
         """A message as it stands now, the text of this moment if it is being written."""
         answer = self._writing.of(self.chat.id)
@@ -109,7 +116,7 @@ class Shown(QObject):
         """The sibling before (-1) or after (1) a message, with the latest that follows from it."""
         keys = [message.id for message in self.tree.siblings(key)]
         index = keys.index(key) + step
-        if 0 <= index < len(keys) and self.answering is None:
+        if 0 <= index < len(keys) and self.browsable:
             self._go_to(self.tree.newest_leaf(keys[index]))
             self.inspect(self._leaf)
 

@@ -51,6 +51,11 @@ class Storing(QObject):
         self.save()
         self._timer.start()
 
+    def rest(self) -> None:
+        """Save now; for a while nothing more is to come."""
+        self._timer.stop()
+        self.save()
+
     def end(self) -> None:
         """The message is whole: save it, and try until the store has it all."""
         self._over = True

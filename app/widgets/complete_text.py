@@ -69,6 +69,7 @@ class CompleteText(QWidget):
         self._ink = ink
         self._any = False
         self._versions = (1, 1)
+        self._browsable = False
         self.editor = named(_Editor(tabChangesFocus=True), "completeText")
         self.editor.setAccessibleName("Text to continue")
         self.editor.setPlaceholderText("Write the beginning of a text. The model continues at its end.")
@@ -145,16 +146,17 @@ class CompleteText(QWidget):
     def set_versions(self, versions: tuple[int, int], any_text: bool) -> None:
         self._versions, self._any = versions, any_text
         self._label.setText(f"{versions[0]}/{versions[1]}")
-        self.set_busy(self.editor.isReadOnly())
+        self.set_busy(self.editor.isReadOnly(), self._browsable)
 
     def set_score(self, words: str, meaning: str) -> None:
         """What is said of a version among several; "" for one without a score."""
         self._score.setText(words)
         self._score.setToolTip(meaning)
 
-    def set_busy(self, busy: bool) -> None:
-        """While the model writes, the text is read only."""
+    def set_busy(self, busy: bool, browsable: bool = False) -> None:
+        """While the model writes, the text is read only. browsable: its versions can be looked at all the same."""
         self.editor.setReadOnly(busy)
+        self._browsable = browsable
         if self.strip is not None:
             self.strip.set_branching(not busy)
         number, count = self._versions
@@ -162,8 +164,9 @@ class CompleteText(QWidget):
         for name in ("previous", "next"):
             self._buttons[name].setVisible(several)
         self._label.setVisible(several)
-        self._buttons["previous"].setEnabled(number > 1 and not busy)
-        self._buttons["next"].setEnabled(number < count and not busy)
+        still = not busy or browsable
+        self._buttons["previous"].setEnabled(number > 1 and still)
+        self._buttons["next"].setEnabled(number < count and still)
         for name in ("retry", "several", "delete"):
             self._buttons[name].setEnabled(self._any and not busy)
         for name in ("copy", "tokens"):

@@ -166,11 +166,11 @@ class MessageView(QFrame):
         if self.strip is not None:
             self.hide_tokens()
 
-    def set_busy(self, busy: bool) -> None:
-        """While an answer is written, what would change the chat is out of reach."""
+    def set_busy(self, busy: bool, browsable: bool = False) -> None:
+        """While an answer is written, what would change the chat is out of reach; of several, versions are not."""
         self._busy = busy
         if self._switch is not None:
-            self._switch.setEnabled(not busy)
+            self._switch.setEnabled(not busy or browsable)
         if self.strip is not None:
             self.strip.set_branching(not busy)
         self.show_actions()

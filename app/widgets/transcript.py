@@ -53,7 +53,7 @@ class Transcript(QScrollArea):
         self._first = self._last = 0  # indices of the first message that is built, and of the first after them
         self._held: tuple[str, int] | None = None  # the place that stays where it is; None follows the end
         self._moving = False  # we scroll, not the person
-        self._busy = False
+        self._busy = self._browsable = False
         self._column = QWidget()
         self._rows = QVBoxLayout(self._column)
         self._rows.setContentsMargins(0, 24, 0, 16)
@@ -136,10 +136,10 @@ class Transcript(QScrollArea):
         if view is not None:
             view.update_message(message)
 
-    def set_busy(self, busy: bool) -> None:
-        self._busy = busy
+    def set_busy(self, busy: bool, browsable: bool = False) -> None:
+        self._busy, self._browsable = busy, browsable
         for view in self._views.values():
-            view.set_busy(busy)
+            view.set_busy(busy, browsable)
 
     def set_ink(self, ink: Ink) -> None:
         self._ink = ink
@@ -186,7 +186,7 @@ class Transcript(QScrollArea):
         view.edited.connect(self.edited)
         view.token_chosen.connect(self.token_chosen)
         view.token_replaced.connect(self.token_replaced)
-        view.set_busy(self._busy)
+        view.set_busy(self._busy, self._browsable)
         self._views[message.id] = view
         self._rows.insertWidget(index - self._first, view)
 

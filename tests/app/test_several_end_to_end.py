@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PySide6.QtWidgets import QApplication
@@ -15,6 +16,7 @@ from app.panes.chat import Pane
 from app.settings import Settings
 from app.state import State, make_state
 from engine import Engine, LoadParams, SamplingParams
+from engine.decoding import loop
 
 LONG = 60_000  # milliseconds: torch is imported once, by a busy machine
 SAMPLING = SamplingParams(temperature=1.3, seed=5, max_new_tokens=24)
@@ -47,10 +49,14 @@ def test_three_answers_are_kept_the_likeliest_is_shown_and_a_restart_shows_the_s
         pane.text.editor.setPlainText("Once upon a time")
         said: list[str] = []
         talk.reading_changed.connect(lambda progress: said.append(progress.phase if progress else ""))
+        grown: dict[str, list[str]] = {}
+        talk.text_added.connect(lambda key, text: grown.setdefault(key, []).append(text))
         pane.composer.ask_several()
         qtbot.waitUntil(lambda: talk.answering is None, timeout=LONG)
         assert "Answer 3 of 3" in said and said[-1] == ""
         versions = talk.tree.siblings(talk.path[-1].id)
+        assert list(grown) == [version.id for version in versions] and all(len(texts) > 1 for texts in grown.values())
+        assert ["Once upon a time" + "".join(texts) for texts in grown.values()] == [each.text for each in versions]
         scores = [version.stats["score"] for version in versions]
         assert len({version.text for version in versions}) == 3
         assert [version.settings["seed"] for version in versions] == [5, 6, 7]
@@ -89,14 +95,52 @@ def test_stopping_the_real_thing_keeps_whole_answers_and_the_one_under_way(
     with opened(home, assets, qtbot) as (_, state):
         talk = state.conversation
         state.presets.set_sampling(SAMPLING.replace(max_new_tokens=200, end_token="never"))
-        talk.message_changed.connect(lambda _: talk.stop())  # as soon as the first answer is there
+        first: list[str] = []
+
+        def grow(key: str, _: str) -> None:
+            first.append(key)
+            if key != first[0]:  # in the middle of the second
+                talk.stop()
+
+        talk.text_added.connect(grow)
         talk.send("Once upon a time", answers=8)
         qtbot.waitUntil(lambda: talk.answering is None, timeout=LONG)
         versions = talk.tree.siblings(talk.path[-1].id)
-        assert 1 <= len(versions) < 8 and versions[0].status == "length"
-        assert {version.status for version in versions[1:]} <= {"length", "stopped"}
+        assert [version.status for version in versions] == ["length", "stopped"]
         assert all(version.text != "Once upon a time" for version in versions)
-        assert talk.path[-1].status == "length"
+        assert talk.path[-1] == versions[0]
+
+
+def test_when_memory_runs_out_in_the_second_it_is_kept_as_far_as_it_came_and_found_tomorrow(
+    home: Path, assets: Path, themed: QApplication, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, draw = [0], loop._draw_and_record
+
+    def scarce(*given: Any) -> Any:
+        drawn[0] += 1
+        if drawn[0] > 35:
+            raise MemoryError
+        return draw(*given)
+
+    monkeypatch.setattr(loop, "_draw_and_record", scarce)
+    with opened(home, assets, qtbot) as (_, state):
+        talk = state.conversation
+        state.presets.set_sampling(SAMPLING.replace(end_token="never"))
+        with qtbot.waitSignal(talk.refused, timeout=LONG) as said:
+            talk.send("Once upon a time", answers=4)
+        first, second = talk.tree.siblings(talk.path[-1].id)
+        assert (first.status, second.status) == ("length", "failed") and talk.path[-1] == first
+        assert said.args is not None and second.stats["error"] == said.args[0]
+        records = state.captures.records(second.id)
+        assert len(records) == 35 - 24
+        assert second.text == "Once upon a time" + "".join(record.text for record in records)
+        chat = talk.chat.id
+    with opened(home, assets, qtbot) as (_, state):
+        state.library.refresh()
+        qtbot.waitUntil(lambda: state.library.chat(chat) is not None, timeout=LONG)
+        state.conversation.open(chat)
+        qtbot.waitUntil(lambda: bool(state.conversation.path), timeout=LONG)
+        assert state.conversation.tree.siblings(first.id) == [first, second]
 
 
 def test_a_branch_by_beams_holds_the_word_that_it_was_made_to_go_on_with(

@@ -11,7 +11,7 @@ from app.bridge import Bridge
 from app.panes.chat import Pane
 from app.state import State
 from app.widgets.answer_score import score_words
-from engine import Answered, BestOf, Done, Generate, Generated, Progress, Started
+from engine import Answered, BestOf, Done, Event, Generate, Generated, Progress, Started, Stats, Tokens
 from fakes import FakeEngine, a_model, a_record
 
 KEYS = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
@@ -33,8 +33,9 @@ def play(fake: FakeEngine, bridge: Bridge, *answers: tuple[str, float]) -> None:
     for index, (text, score) in enumerate(answers):
         started = Started(0, (1, 2), "", 7 + index, 0)
         generated = Generated(0, (1, 2), (102,), text, "eos", 0.1, 0.1, 10.0)
-        fake.play(run.id, [Progress(0, "Writing answers", index, command.count)])
-        fake.play(run.id, [Answered(0, index, started, generated, (a_record(2, text),), score)])
+        records = (a_record(2, text),)
+        fake.play(run.id, [Progress(0, "Writing answers", index, command.count), started, Tokens(0, text, records)])
+        fake.play(run.id, [Answered(0, index, started, generated, records, score)])
     fake.play(run.id, [Done(0)])
     bridge.deliver()
 
@@ -98,6 +99,59 @@ def test_the_likeliest_is_shown_with_its_score_and_the_arrows_lead_to_the_others
     other = pane.transcript.view(pane.last())
     assert other is not None and other.text.toPlainText() == "three"
     assert other._score.text() == "2nd likeliest of 3, score −0.75"
+
+
+def test_the_one_under_way_is_seen_growing_and_those_before_it_can_be_gone_back_to(
+    pane: Pane, state: State, fake: FakeEngine, bridge: Bridge
+) -> None:
+    state.conversation.send("Hi", answers=3)
+    run, _ = fake.last(BestOf)
+
+    def tell(*events: Event) -> None:
+        fake.play(run.id, events)
+        bridge.deliver()
+
+    def begin(index: int, text: str) -> tuple[Event, ...]:
+        tokens = Tokens(0, text, (a_record(2, text),))
+        return (Progress(0, "Writing answers", index, 3), Started(0, (1, 2), "", 7, 0), tokens)
+
+    tell(*begin(0, "one"), Stats(0, 3, 64, 1, 9.0))
+    view = pane.transcript.view(pane.last())
+    assert view is not None and view.text.toPlainText() == "one" and view._score.text() == "Score −0.69"
+    whole = Generated(0, (1, 2), (102,), "one", "eos", 0.1, 0.1, 10.0)
+    tell(Answered(0, 0, Started(0, (1, 2), "", 7, 0), whole, (), -1.5), *begin(1, "tw"))
+    view = pane.transcript.view(pane.last())
+    assert view is not None and view.text.toPlainText() == "tw" and pane._reading._words.text() == "Answer 2 of 3"
+    assert view._switch is not None and view._switch.isEnabled()
+    pane.ask("tokens", pane.last())
+    tell(Tokens(0, "o", (a_record(3, "o"),)))
+    assert view.strip is not None and view.strip.count == 2
+    view._switch.step.emit(-1)
+    view = pane.transcript.view(pane.last())
+    assert view is not None and view.text.toPlainText() == "one" and view._score.text() == "Score −1.50"
+    tell(Tokens(0, "!", (a_record(4, "!"),)))
+    assert view.text.toPlainText() == "one", "nothing moves under the reader"
+
+
+def test_a_text_continued_several_times_grows_and_its_versions_can_be_gone_back_to(
+    pane: Pane, state: State, fake: FakeEngine, bridge: Bridge
+) -> None:
+    state.conversation.set_mode("complete")
+    state.conversation.send("Once", answers=2)
+    run, _ = fake.last(BestOf)
+    started = Started(0, (1, 2), "", 7, 0)
+    whole = Generated(0, (1, 2), (102,), " more", "eos", 0.1, 0.1, 10.0)
+    fake.play(run.id, [started, Tokens(0, " more", (a_record(2, " more"),)), Answered(0, 0, started, whole, (), -1.5)])
+    fake.play(run.id, [started, Tokens(0, " upon", (a_record(2, " upon"),)), Stats(0, 3, 64, 1, 9.0)])
+    bridge.deliver()
+    assert pane.text.text == "Once upon" and pane.text._score.text() == "Score −0.69"
+    pane.text._buttons["previous"].click()
+    assert pane.text.text == "Once more" and pane.text.editor.isReadOnly()
+    fake.play(run.id, [Tokens(0, " a", (a_record(3, " a"),))])
+    bridge.deliver()
+    assert pane.text.text == "Once more"
+    pane.text._buttons["next"].click()
+    assert pane.text.text == "Once upon a"
 
 
 def test_an_action_of_a_message_writes_more_of_them(pane: Pane, state: State, fake: FakeEngine, bridge: Bridge) -> None:
