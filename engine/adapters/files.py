@@ -25,6 +25,7 @@ OTHERS = {
     "lora_embedding_": "trained embeddings",
     "embed": "trained embeddings",
     "modules_to_save": "whole layers",
+    "base_layer": "copies of the model's own weights",
 }
 """What else PEFT writes beside the two matrices of each module."""
 
