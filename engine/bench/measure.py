@@ -20,6 +20,7 @@ from engine.decoding.loop import Settings, checker, generate, read
 from engine.errors import Cancelled
 from engine.messages import Tokens
 from engine.params import CaptureParams, SamplingParams
+from engine.quantize.kernels.pages import pages
 
 CLOSED = CaptureParams(candidates=0)
 """No pane in view."""
@@ -118,7 +119,7 @@ def resident() -> tuple[int, int]:
 
 def bandwidth(megabytes: int = 256) -> float:
     """Bytes a second that one pass over memory reads, with the threads torch has now: the limit of decoding."""
-    words = torch.ones(megabytes * 2**20 // 4)
+    words = pages.moved(torch.ones(megabytes * 2**20 // 4))
     return max(_rate(words) for _ in range(5))
 
 

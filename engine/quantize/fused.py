@@ -25,9 +25,6 @@ from engine.quantize.kernels.team import team
 
 __all__ = ["Dimensions", "FusedBlocks", "Weights"]
 
-SHARE = 1 << 14
-"""Bytes of codes that a thread takes at once, about: a block's products are short, and all wait for the last."""
-
 LINE = 64
 """Bytes that processors pass to each other at once: scratch of two threads does not share any."""
 
@@ -112,7 +109,7 @@ class FusedBlocks:
             return 0 if tensor is None else tensor.data_ptr()
 
         def plan(*matrices: Matrix) -> int:
-            made = Plan(matrices, SHARE)
+            made = Plan(matrices)
             self._held.append(made)
             return made.address
 

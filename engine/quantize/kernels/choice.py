@@ -21,6 +21,7 @@ from engine.quantize.kernels import tiles
 from engine.quantize.kernels.activations import BLOCK
 from engine.quantize.kernels.dots import Dots
 from engine.quantize.kernels.native import Library, usable
+from engine.quantize.kernels.pages import pages
 from engine.quantize.kernels.plan import Matrix, Plan, Table
 from engine.quantize.kernels.portable import Int4, Int8
 from engine.quantize.kernels.products import Kind
@@ -104,9 +105,10 @@ def sample(kind: Kind, rows: int, width: int) -> Grouped:
 
 def laid(grouped: Grouped, library: Library) -> Matrix:
     """A grouped matrix as the native kernels read it."""
-    zero = None if grouped.zero is None else tiles.numbers(grouped.zero)
+    zero = None if grouped.zero is None else pages.moved(tiles.numbers(grouped.zero))
     kind = Kind(grouped.bits, grouped.group, zero is not None)
-    return Matrix(library, kind, *grouped.shape, tiles.codes(grouped), tiles.numbers(grouped.scale), zero)
+    codes, scale = pages.moved(tiles.codes(grouped)), pages.moved(tiles.numbers(grouped.scale))
+    return Matrix(library, kind, *grouped.shape, codes, scale, zero)
 
 
 def rounded(x: Tensor) -> Tensor:

@@ -83,6 +83,14 @@ class Emitter:
         soon = [ir.Constant(I32, number) for number in (0, 3, 1)]  # to read, to keep near, data
         self.call("llvm.prefetch.p0", VOID, self.at(base, offset, I8), *soon)
 
+    def larger(self, a: Value, b: Value) -> Value:
+        """The larger of two whole numbers."""
+        return self.b.select(self.b.icmp_signed(">", a, b), a, b)
+
+    def smaller(self, a: Value, b: Value) -> Value:
+        """The smaller of two whole numbers."""
+        return self.b.select(self.b.icmp_signed("<", a, b), a, b)
+
     def fma(self, a: Value, b: Value, c: Value) -> Value:
         """a * b + c, rounded once, for vectors of float32."""
         return self.call(f"llvm.fma.v{a.type.count}f32", a.type, a, b, c)

@@ -1,8 +1,4 @@
-"""The one native function that Python calls: quantise the input, then share the tiles of all matrices out to threads.
-
-Threads take shares from a counter, so that whichever runs does the work, and one that the system holds back does
-little. Who does a tile changes no bit of it.
-"""
+"""The one native function that Python calls: quantise the input, then share the products out to threads."""
 
 from __future__ import annotations
 
@@ -10,15 +6,11 @@ from llvmlite import ir
 
 from engine.quantize.kernels.activations import BLOCK, quantiser
 from engine.quantize.kernels.emit import F32, I8, I32, I64, POINTER, VOID, Emitter, Value, count
-from engine.quantize.kernels.products import FIELDS, MANY
+from engine.quantize.kernels.products import MANY
+from engine.quantize.kernels.sharing import planned, share_out
 
-PLAN = ("width", "blocks", "shares", "matrices")
-"""What a call multiplies by: 64-bit integers in this order, then each matrix's FIELDS."""
-
-STATE = ("plan", "x", "y", "scratch", "M", "next", "workers", "rows")
+STATE = ("plan", "x", "y", "scratch", "M", "threads", "next", "workers", "rows")
 """A call under way: 64-bit integers in this order; the last three are counters."""
-
-PRODUCT = ir.FunctionType(VOID, [POINTER] * 4 + [I64, POINTER] + [I64] * 3)
 
 PARALLEL = ir.FunctionType(VOID, [POINTER, POINTER, I32, I32])
 """GOMP_parallel(function, data, threads, flags)."""
@@ -42,7 +34,7 @@ class Call:
         f = Emitter(module, "run", [POINTER] * 4 + [I64] * 3)
         plan, x, y, scratch, M, threads, parallel = f.arguments
         state = f.room(I64, len(STATE))
-        for number, value in enumerate((plan, x, y, scratch, M, *[count(0)] * 3)):
+        for number, value in enumerate((plan, x, y, scratch, M, threads, *[count(0)] * 3)):
             f.store(value, state, number, I64, 8)
         many = f.b.icmp_signed(">=", M, count(MANY))
         with f.b.if_else(f.b.icmp_signed(">", threads, count(1))) as (several, alone):
@@ -82,38 +74,21 @@ class Call:
         plan, y = self._read(f, state, "plan", POINTER), self._read(f, state, "y", POINTER)
         M = self._read(f, state, "M")
         few = f.b.icmp_signed("<", M, count(MANY))
-        blocks = self._planned(f, plan, "blocks")
+        blocks = planned(f, plan, "blocks")
         own = f.b.and_(f.b.add(f.b.mul(f.b.mul(M, blocks), count(BLOCK + 8)), count(63)), count(-64))
         worker = f.b.select(few, self._next(f, state, "workers"), count(0))
         scratch = f.at(self._read(f, state, "scratch", POINTER), f.b.mul(worker, own), I8)
         with f.b.if_then(few):
             self._quantise(f, state, scratch, count(0), M)
-        codes, step, shift = self._parts(f, scratch, f.b.mul(M, blocks))
-        matrices = f.at(plan, len(PLAN), I64)
-
-        def share(number: Value) -> None:
-            def holds(index: Value, found: object) -> list[Value]:
-                matrix = f.at(matrices, f.b.mul(index, count(len(FIELDS))), I64)
-                begun = f.b.icmp_signed("<=", self._field(f, matrix, "first"), number)
-                return [f.b.select(begun, matrix, *found)]  # type: ignore[misc]
-
-            [matrix] = f.loop(count(1), self._planned(f, plan, "matrices"), 1, [matrices], holds)
-            size = self._field(f, matrix, "share")
-            first = f.b.mul(f.b.sub(number, self._field(f, matrix, "first")), size)
-            end, tiles = f.b.add(first, size), self._field(f, matrix, "tiles")
-            last = f.b.select(f.b.icmp_signed("<", end, tiles), end, tiles)
-            results = f.at(y, f.b.mul(self._field(f, matrix, "offset"), M), F32)
-            product = f.b.inttoptr(self._field(f, matrix, "product"), PRODUCT.as_pointer())
-            f.b.call(product, [matrix, codes, step, shift, blocks, results, M, first, last])
-
-        f.drain(lambda: self._next(f, state, "next"), self._planned(f, plan, "shares"), share)
+        x = self._parts(f, scratch, f.b.mul(M, blocks))
+        share_out(f, plan, x, y, M, f.at(state, STATE.index("next"), I64), self._read(f, state, "threads"))
         f.b.ret_void()
         return f.function
 
     def _quantise(self, f: Emitter, state: Value, scratch: Value, first: Value, last: Value) -> None:
         """Rows first to last of the input, into where their bytes, steps and shifts belong in scratch."""
         plan, x = self._read(f, state, "plan", POINTER), self._read(f, state, "x", POINTER)
-        width, blocks = self._planned(f, plan, "width"), self._planned(f, plan, "blocks")
+        width, blocks = planned(f, plan, "width"), planned(f, plan, "blocks")
         codes, step, shift = self._parts(f, scratch, f.b.mul(self._read(f, state, "M"), blocks))
 
         def one(row: Value, _: object) -> list[Value]:
@@ -132,12 +107,6 @@ class Call:
 
     def _read(self, f: Emitter, state: Value, name: str, kind: ir.Type = I64) -> Value:
         return f.load(kind, state, STATE.index(name), I64, 8)
-
-    def _planned(self, f: Emitter, plan: Value, name: str) -> Value:
-        return f.load(I64, plan, PLAN.index(name), I64, 8)
-
-    def _field(self, f: Emitter, matrix: Value, name: str) -> Value:
-        return f.load(I64, matrix, FIELDS.index(name), I64, 8)
 
     def _next(self, f: Emitter, state: Value, name: str) -> Value:
         """A counter as it was; it is one more now."""

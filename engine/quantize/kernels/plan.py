@@ -21,8 +21,8 @@ from engine.quantize.kernels.native import Library
 from engine.quantize.kernels.products import MANY, Kind
 from engine.quantize.kernels.team import team
 
-SHARE = 1 << 16
-"""Bytes of codes that a thread takes at once, about: enough for a stream, few enough to end together."""
+LEAST = 1 << 14
+"""Bytes of codes that a thread takes at once at least, about."""
 
 KEPT = 1 << 18
 """Bytes of scratch that are kept from call to call."""
@@ -44,18 +44,18 @@ class Matrix:
     def tensors(self) -> list[Tensor]:
         return [each for each in (self.codes, self.scale, self.zero) if each is not None]
 
-    def record(self, offset: int = 0, first: int = 0, share: int = 1) -> list[int]:
+    def record(self, offset: int = 0, first: int = 0) -> list[int]:
         """FIELDS of this matrix."""
         addresses = [each.data_ptr() for each in (self.codes, self.scale)]
         zero = 0 if self.zero is None else self.zero.data_ptr()
         tiles, groups = self.scale.shape[:2]
-        return [self.library.product(self.kind), *addresses, zero, self.rows, groups, tiles, offset, first, share]
+        return [self.library.product(self.kind), *addresses, zero, self.rows, groups, tiles, offset, first]
 
 
 class Plan:
-    """The products of one input with some matrices of the same width; at_once: bytes that a thread takes, about."""
+    """The products of one input with some matrices of the same width."""
 
-    def __init__(self, matrices: Sequence[Matrix], at_once: int = SHARE) -> None:
+    def __init__(self, matrices: Sequence[Matrix]) -> None:
         self._run = matrices[0].library.run
         self._matrices = tuple(matrices)  # whose memory the addresses below are of
         self._parallel = parallel()
@@ -64,14 +64,14 @@ class Plan:
         self._total = sum(self._rows)
         self._blocks = max(matrix.codes.shape[1] for matrix in matrices)
         records: list[int] = []
-        offset = shares = 0
+        offset = tiles = 0
         for matrix in matrices:
-            share = max(1, at_once // matrix.codes[0].nbytes)
-            records += matrix.record(offset, shares, share)
+            records += matrix.record(offset, tiles)
             offset += matrix.rows
-            shares += -(-matrix.scale.shape[0] // share)
-        self._shares = shares
-        self._numbers = array.array("q", [self.width, self._blocks, shares, len(matrices), *records])
+            tiles += matrix.scale.shape[0]
+        least = max(1, LEAST // max(matrix.codes[0].nbytes for matrix in matrices))
+        self._most = -(-tiles // least)
+        self._numbers = array.array("q", [self.width, self._blocks, tiles, len(matrices), least, *records])
         self._address = self._numbers.buffer_info()[0]
 
     @property
@@ -84,7 +84,7 @@ class Plan:
         *shape, width = x.shape
         M = x.numel() // width
         threads = team.size if M < MANY else torch.get_num_threads()
-        threads = min(threads, self._shares) if self._parallel else 1
+        threads = min(threads, self._most) if self._parallel else 1
         y = torch.empty((*shape, self._total), dtype=torch.float32, device="cpu")
         scratch = _room(scratch_bytes(M, self._blocks, threads))
         self._run(self._address, x.data_ptr(), y.data_ptr(), scratch.data_ptr(), M, threads, self._parallel)

@@ -15,6 +15,7 @@ from llvmlite import ir
 from engine.quantize.kernels.activations import BLOCK
 from engine.quantize.kernels.dots import Dots
 from engine.quantize.kernels.emit import F16, F32, I8, I16, I32, I64, POINTER, Emitter, Value, count, splat, vector
+from engine.quantize.kernels.sharing import FIELDS
 
 TILE = 16
 """Rows of the matrix side by side."""
@@ -28,15 +29,11 @@ PIECE = 512
 CHUNK = 128
 """Input rows that meet a piece before the next is unpacked; their sums wait in 8 KB."""
 
-AHEAD = 2048
+AHEAD = 4096
 """Bytes of codes that are asked for before they are needed: processors look ahead too, but not past a page's end."""
 
 LINE = 64
 """Bytes that come from memory together."""
-
-FIELDS = ("product", "codes", "scale", "zero", "rows", "groups", "tiles", "offset", "first", "share")
-"""A matrix as the native side sees it: 64-bit integers in this order. offset: of its results, in rows of all matrices;
-first: the number of its first share; share: tiles that a thread takes at once."""
 
 
 @dataclass(frozen=True)
@@ -191,17 +188,17 @@ class Product:
     def _chunk(self, first: Value, _: object) -> list[Value]:
         """Up to CHUNK rows of the input from a place on, piece by piece."""
         f = self.f
-        height = self._least(f.b.sub(self.M, first), count(CHUNK))
+        height = f.smaller(f.b.sub(self.M, first), count(CHUNK))
         per_piece = PIECE // self.kind.group
 
         def piece(start: Value, _: object) -> list[Value]:
-            groups = self._least(f.b.sub(self.groups, start), count(per_piece))
+            groups = f.smaller(f.b.sub(self.groups, start), count(per_piece))
             f.loop(count(0), groups, 1, [], self._unpack(start))
 
             def rows(row: Value, _: object) -> list[Value]:
                 # What is missing to four is the last row once more; nobody reads those results.
                 last = f.b.sub(self.M, count(1))
-                places = [self._least(f.b.add(f.b.add(first, row), count(each)), last) for each in range(4)]
+                places = [f.smaller(f.b.add(f.b.add(first, row), count(each)), last) for each in range(4)]
                 room = f.at(self.sums, f.b.mul(row, count(TILE)), F32)
                 self._many(places, room, start, groups)
                 return []
@@ -282,9 +279,6 @@ class Product:
             ]
 
         return read
-
-    def _least(self, a: Value, b: Value) -> Value:
-        return self.f.b.select(self.f.b.icmp_signed("<", a, b), a, b)
 
     # --- what both do ---------------------------------------------------------------------------------------------
 

@@ -6,7 +6,8 @@ from llvmlite import ir
 
 from engine.quantize.kernels.activations import BLOCK
 from engine.quantize.kernels.emit import F16, F32, I8, I32, I64, POINTER, Emitter, Value, count, splat, vector
-from engine.quantize.kernels.products import FIELDS, TILE, Kind
+from engine.quantize.kernels.products import TILE, Kind
+from engine.quantize.kernels.sharing import FIELDS
 
 CALL = ("matrix", "ids", "many", "y", "wrong")
 """A call: 64-bit integers in this order. y: float32 [many, groups * group]; wrong counts numbers that are no row's."""

@@ -16,8 +16,8 @@ from engine.quantize.kernels.activations import BLOCK, quantiser
 from engine.quantize.kernels.arithmetic import LANES, add, each, get, number, put, rms_norm, rotate, silu_times
 from engine.quantize.kernels.attending import attention, narrow
 from engine.quantize.kernels.emit import F16, F32, I8, I32, I64, POINTER, VOID, Emitter, Value, count
-from engine.quantize.kernels.entry import PARALLEL, PLAN, PRODUCT
-from engine.quantize.kernels.products import FIELDS
+from engine.quantize.kernels.entry import PARALLEL
+from engine.quantize.kernels.sharing import planned, share_out
 
 CALL = (
     "layers", "count", "rows", "shown", "x", "many", "cosines", "sines", "position", "stride", "splits", "shared",
@@ -145,13 +145,13 @@ class Stretch:
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _product(self) -> None:
-        """`product(plan, x, codes, step, shift, y, counter, many)`: a thread's part of it, x quantised before.
+        """`product(plan, x, codes, step, shift, y, counter, many, team)`: a thread's part of it, x quantised before.
 
         x: so many rows; y: those of each matrix's results, one matrix behind the other.
         """
-        f = Emitter(self.module, "product", [POINTER] * 7 + [I64], internal=True)
-        plan, x, codes, step, shift, y, counter, many = f.arguments
-        width, blocks, shares, matrices = (f.load(I64, plan, PLAN.index(name), I64, 8) for name in PLAN)
+        f = Emitter(self.module, "product", [POINTER] * 7 + [I64] * 2, internal=True)
+        plan, x, codes, step, shift, y, counter, many, team = f.arguments
+        width, blocks = planned(f, plan, "width"), planned(f, plan, "blocks")
 
         def quantised(row: Value) -> None:
             begin = f.b.mul(row, blocks)
@@ -160,26 +160,7 @@ class Stretch:
             f.b.call(self.module.globals["quantise"], [source, width, blocks, *places])
 
         _rows(f, many, quantised)
-        records = f.at(plan, len(PLAN), I64)
-
-        def share(at: Value) -> None:
-            def holds(index: Value, found: object) -> list[Value]:
-                matrix = f.at(records, f.b.mul(index, count(len(FIELDS))), I64)
-                return [f.b.select(f.b.icmp_signed("<=", field(matrix, "first"), at), matrix, *found)]  # type: ignore[misc]
-
-            [matrix] = f.loop(count(1), matrices, 1, [records], holds)
-            size, tiles = field(matrix, "share"), field(matrix, "tiles")
-            begin = f.b.mul(f.b.sub(at, field(matrix, "first")), size)
-            end = f.b.add(begin, size)
-            end = f.b.select(f.b.icmp_signed("<", end, tiles), end, tiles)
-            function = f.b.inttoptr(field(matrix, "product"), PRODUCT.as_pointer())
-            results = f.at(y, f.b.mul(field(matrix, "offset"), many), F32)
-            f.b.call(function, [matrix, codes, step, shift, blocks, results, many, begin, end])
-
-        def field(matrix: Value, name: str) -> Value:
-            return f.load(I64, matrix, FIELDS.index(name), I64, 8)
-
-        f.drain(lambda: f.b.atomic_rmw("add", counter, count(1), "monotonic"), shares, share)
+        share_out(f, plan, (codes, step, shift), y, many, counter, team)
         f.b.ret_void()
 
     def _heads(self) -> None:
@@ -309,7 +290,7 @@ class Stretch:
 
             def multiply(plan: str, source: Value, target: Value, phase: int) -> None:
                 counter = f.at(counters, phase, I64)
-                arguments = [named(plan), source, codes, step, shift, target, counter, many]
+                arguments = [named(plan), source, codes, step, shift, target, counter, many, self.team]
                 f.b.call(self.module.globals["product"], arguments)
                 self._together(f)
 
