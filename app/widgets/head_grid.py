@@ -44,6 +44,7 @@ class HeadGrid(QWidget):
         self._image: QImage | None = None
         self._side = [0, 0]  # rows and columns of a small map
         self._cells: npt.NDArray[np.floating] | None = None
+        self._theme = theme.current()  # of the image
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Heads")
         self._describe()
@@ -72,6 +73,9 @@ class HeadGrid(QWidget):
 
     def set_maps(self, cells: npt.NDArray[np.floating] | None) -> None:
         """The small maps float32 [L, H, n, m], NaN where not captured; None where there are none."""
+        if self._image is not None and cells is self._cells and theme.current() is self._theme:
+            return
+        self._theme = theme.current()
         if cells is None or cells.shape[:2] != (self._layers, self._heads):
             self._image = self._cells = None
         else:
@@ -148,18 +152,16 @@ class HeadGrid(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, max(self._side) > self._cell)
         self._draw_numbers(painter)
-        for layer in range(self._layers):
-            for head in range(self._heads):
-                box = self._box(layer, head)
-                painter.fillRect(box, hatching())
-                if self._image is not None:
-                    down, across = self._side
-                    painter.drawImage(box, self._image, QRectF(head * across, layer * down, across, down))
+        places = [(layer, head) for layer in range(self._layers) for head in range(self._heads)]
+        boxes, empty = [self._box(*place) for place in places], hatching()
+        down, across = self._side
+        for (layer, head), box in zip(places, boxes):
+            painter.fillRect(box, empty)
+            if self._image is not None:
+                painter.drawImage(box, self._image, QRectF(head * across, layer * down, across, down))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(QPen(QColor(now.line), 1))
-        for layer in range(self._layers):
-            for head in range(self._heads):
-                painter.drawRect(self._box(layer, head).adjusted(-0.5, -0.5, 0.5, 0.5))
+        painter.drawRects([box.adjusted(-0.5, -0.5, 0.5, 0.5) for box in boxes])
         if self._layers:
             painter.setPen(QPen(QColor(now.text if self.hasFocus() else now.accent), 2))
             painter.drawRect(self._box(*self._choice))

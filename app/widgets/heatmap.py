@@ -344,38 +344,47 @@ class Heatmap(QWidget):
                 painter.drawText(box.adjusted(8, 0, -8, 0), LEFT_MIDDLE, "not captured")
 
     def _draw_axes(self, painter: QPainter) -> None:
-        now, size, field = theme.current(), self._size(), self._field()
+        size, field, named = self._size(), self._field(), self._named()
         rows, columns = self._in_view()
-        here = self.pointer or (self._row, -1)
-        painter.setFont(theme.font(11 if self._named() else 10, mono=self._named()))
-        if not self._named():
-            every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10**6) if step * size > 30)
-            painter.setPen(QColor(now.muted))
-            for number in (r for r in rows if r % every == 0):
-                y = self._place(number, 0).y()
-                painter.drawText(QRectF(0, y - 7, field.left() - 4, 14), RIGHT_MIDDLE, str(number))
-            for number in (c for c in columns if c % every == 0):
-                painter.drawText(QRectF(self._place(0, number).x() - 20, 0, 40, 16), CENTRE, str(number))
+        painter.setFont(theme.font(11 if named else 10, mono=named))
+        if named:
+            self._draw_names(painter, rows, columns, field, size)
             return
-        metrics = QFontMetricsF(painter.font())
+        painter.setPen(QColor(theme.current().muted))
+        every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10**6) if step * size > 30)
+        for number in (r for r in rows if r % every == 0):
+            y = field.top() + (number - rows.start) * size
+            painter.drawText(QRectF(0, y - 7, field.left() - 4, 14), RIGHT_MIDDLE, str(number))
+        for number in (c for c in columns if c % every == 0):
+            x = field.left() + (number - columns.start) * size
+            painter.drawText(QRectF(x - 20, 0, 40, 16), CENTRE, str(number))
+
+    def _draw_names(self, painter: QPainter, rows: range, columns: range, field: QRectF, size: float) -> None:
+        """The tokens of the rows and of the columns, these slanted where they are wider than a cell."""
+        accent, muted = QColor(theme.current().accent), QColor(theme.current().muted)
+        metrics, here = QFontMetricsF(painter.font()), self.pointer or (self._row, -1)
         for row in rows:
-            painter.setPen(QColor(now.accent if row == here[0] else now.muted))
-            box = QRectF(0, self._place(row, 0).y(), field.left() - 5, size)
+            painter.setPen(accent if row == here[0] else muted)
+            box = QRectF(0, field.top() + (row - rows.start) * size, field.left() - 5, size)
             words = metrics.elidedText(visible(self._tokens[row], 16), Qt.TextElideMode.ElideMiddle, box.width())
             painter.drawText(box, RIGHT_MIDDLE, words)
-        flat = all(metrics.horizontalAdvance(visible(self._seen[c], 9)) < size - 2 for c in columns)
-        for column in columns:
-            painter.setPen(QColor(now.accent if column == here[1] else now.muted))
-            foot = QPointF(self._place(0, column).x() + size / 2, field.top() - 4)
-            words = visible(self._seen[column], 9)
+        heads = [visible(self._seen[column], 9) for column in columns]
+        flat = all(metrics.horizontalAdvance(words) < size - 2 for words in heads)
+        foot = field.top() - 4
+        painter.save()
+        painter.translate(field.left() - size / 2, 0)
+        for column, words in zip(columns, heads):
+            painter.setPen(accent if column == here[1] else muted)
+            painter.translate(size, 0)
             if flat:
-                painter.drawText(QRectF(foot.x() - size / 2, foot.y() - 14, size, 14), CENTRE, words)
+                painter.drawText(QRectF(-size / 2, foot - 14, size, 14), CENTRE, words)
                 continue
-            painter.save()
-            painter.translate(foot)
+            painter.translate(0, foot)
             painter.rotate(-45)
             painter.drawText(QPointF(0, 3), words)
-            painter.restore()
+            painter.rotate(45)
+            painter.translate(0, -foot)
+        painter.restore()
 
     def _draw_marks(self, painter: QPainter) -> None:
         """The row in focus, the cross-hair, the frame."""

@@ -132,7 +132,7 @@ class LensPage(QWidget):
 
         What is shown already stays, with whoever reads its table.
         """
-        if rows is self._rows and (list(names), place) == (list(self._names), self._place):
+        if rows is self._rows and (rows is None or (list(names), place) == (list(self._names), self._place)):
             return
         self._rows, self._names, self._place = rows, names, place
         self.body.setVisible(rows is not None)

@@ -37,7 +37,16 @@ def toggle_button(name: str, words: str) -> QPushButton:
 
 def slim_bar(words: str, width: int) -> QProgressBar:
     """A progress bar without numbers; they stand beside it."""
-    bar = named(QProgressBar(), "slimBar", words)
+    bar = named(_SlimBar(), "slimBar", words)
     bar.setTextVisible(False)
     bar.setMaximumWidth(width)
     return bar
+
+
+class _SlimBar(QProgressBar):
+    """One that is drawn with the next frame; Qt's own draws all of the window that has changed within setValue."""
+
+    def setValue(self, value: int) -> None:
+        self.setUpdatesEnabled(False)
+        super().setValue(value)
+        self.setUpdatesEnabled(True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
@@ -15,6 +17,7 @@ KNOWN = {"llama.cpp": STEPS, "transformers": TRANSFORMERS_ORDER}
 OWN = "Own order"
 
 
+@cache  # asked for with every candidate that is drawn
 def step_words(step: str) -> str:
     """A step as people say it."""
     labels = {knob.name: knob.label for knob in SamplingParams.table()}

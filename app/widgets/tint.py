@@ -18,13 +18,15 @@ def tinted(weights: npt.NDArray[np.floating]) -> QImage:
 
     The ramp follows the square root: most weights are small, and where they lie matters.
     """
-    known = np.isfinite(weights)
-    places = np.rint(np.sqrt(np.clip(np.where(known, weights, 0), 0, 1)) * 255).astype(np.uint8)
-    pixels = np.empty((*weights.shape, 4), np.uint8)
-    pixels[..., :3] = theme.attention_lut()[places]
-    pixels[..., 3] = known * 255
+    red, green, blue = theme.attention_lut().astype(np.uint32).T
+    colors = np.zeros(257, np.uint32)  # the first is that of NaN
+    colors[1:] = 255 << 24 | red << 16 | green << 8 | blue
+    places = np.sqrt(np.clip(weights, 0, 1, dtype=np.float32))
+    places *= 255
+    places = np.fmax(np.rint(places, out=places), -1, out=places) + 1
+    pixels = colors.take(places.astype(np.uint16))
     height, width = weights.shape
-    return QImage(pixels.tobytes(), width, height, width * 4, QImage.Format.Format_RGBA8888).copy()
+    return QImage(pixels.data, width, height, width * 4, QImage.Format.Format_ARGB32_Premultiplied).copy()
 
 
 def hatching() -> QBrush:

@@ -82,43 +82,45 @@ class TokenBars(CandidateList):
     def paintEvent(self, event: QPaintEvent) -> None:
         if self._record is None:
             return
-        now, record = theme.current(), self._record
+        now, record, indices = theme.current(), self._record, self._indices
+        text, muted, accent = QColor(now.text), QColor(now.muted), QColor(now.accent)
+        small, mono, bold = (
+            theme.font(theme.CAPTION), theme.font(theme.CONTROL, mono=True), theme.font(theme.CONTROL, True, True)
+        )  # fmt: skip
+        before, after, drawn = record.before[indices].tolist(), record.after[indices].tolist(), record.chosen
+        top = max(*before, *after, 1e-9)
+        pieces = [visible(record.pieces[i], 18) for i in indices]
+        metrics = QFontMetricsF(mono)
+        longest = max(map(metrics.horizontalAdvance, pieces)) + 12
+        name = max(min(longest, self.width() * 0.42), 64.0)
+        place = QRectF(20 + name, 0, self.width() - 28 - name - 2 * NUMBER, ROW)
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setFont(theme.font(theme.CONTROL, mono=True))
-        indices = self._indices
-        before = record.before[indices]
-        top = max(float(before.max()), float(record.after[indices].max()), 1e-9)
-        metrics = QFontMetricsF(painter.font())
-        pieces = [visible(record.pieces[i], 18) for i in indices]
-        name = min(max(metrics.horizontalAdvance(p) for p in pieces) + 12, self.width() * 0.42)
-        name = max(name, 64.0)
-        painter.setFont(theme.font(theme.CAPTION))
-        place = QRectF(20 + name, 0, self.width() - 28 - name - 2 * NUMBER, ROW)
+        painter.setFont(small)
         self._draw_headings(painter, place)
         self._draw_ground(painter)
         for line in self._in_sight(event.rect().top(), event.rect().bottom()):
-            index = indices[line]
             y = self.top + line * ROW
-            chosen, cut = index == record.chosen, cut_words(record, index)
+            chosen, cut = indices[line] == drawn, cut_words(record, indices[line])
             if chosen:
                 theme.icon("check", 14, "accent").paint(painter, 2, y + 6, 14, 14)
-            painter.setFont(theme.font(theme.CONTROL, mono=True, bold=chosen))
-            painter.setPen(QColor(now.accent if chosen else now.muted if cut else now.text))
-            box = QRectF(20, y, name - 8, ROW)
-            words = metrics.elidedText(pieces[line], Qt.TextElideMode.ElideRight, box.width())
-            painter.drawText(box, LEFT, words)
-            self._draw_bar(painter, place.translated(0, y), before[line] / top, record.after[index] / top, chosen)
-            painter.setFont(theme.font(theme.CAPTION))
-            painter.setPen(QColor(now.muted))
+            painter.setFont(bold if chosen else mono)
+            painter.setPen(accent if chosen else muted if cut else text)
+            words = pieces[line]
+            if longest > name:
+                words = metrics.elidedText(words, Qt.TextElideMode.ElideRight, name - 8)
+            painter.drawText(QRectF(20, y, name - 8, ROW), LEFT, words)
+            self._draw_bar(painter, place.translated(0, y), before[line] / top, after[line] / top, chosen)
+            painter.setFont(small)
+            painter.setPen(muted)
             right = QRectF(place.right(), y, NUMBER, ROW)
-            painter.drawText(right, RIGHT, number(float(before[line])))
+            painter.drawText(right, RIGHT, number(before[line]))
             if cut:
-                start = place.left() + max(4.0, place.width() * float(before[line]) / top) + 8
+                start = place.left() + max(4.0, place.width() * before[line] / top) + 8
                 painter.drawText(QRectF(start, y, max(0.0, place.right() - start), ROW), LEFT, cut)
             else:
-                painter.setPen(QColor(now.accent if chosen else now.text))
-            painter.drawText(right.translated(NUMBER, 0), RIGHT, "cut" if cut else number(float(record.after[index])))
+                painter.setPen(accent if chosen else text)
+            painter.drawText(right.translated(NUMBER, 0), RIGHT, "cut" if cut else number(after[line]))
         self._draw_focus(painter)
 
     def _draw_headings(self, painter: QPainter, place: QRectF) -> None:
