@@ -7,6 +7,7 @@ become slower. The count changes no bit of a result (stretch.py, entry.py), so i
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 
 import torch
@@ -28,7 +29,7 @@ class Team:
     """The threads of one caller's calls at a time: whoever else calls begins anew."""
 
     def __init__(self) -> None:
-        self._who: object = None
+        self._who: weakref.ref[object] | None = None  # a model that is unloaded gives its memory back
         self._given = self._size = self._tried = 0
         self._times: deque[float] = deque(maxlen=RECENT)
         self._times_tried: list[float] = []
@@ -46,8 +47,8 @@ class Team:
     def gather(self, who: object) -> int:
         """How many threads take part in the next call of `who`, which then tells how long it `took`."""
         given = torch.get_num_threads()
-        if given != self._given or who is not self._who:
-            self._who = who
+        if given != self._given or self._who is None or self._who() is not who:
+            self._who = weakref.ref(who)
             self._begin(given)
         if self._given > 1 and not self._trial and self._due():
             self._try()

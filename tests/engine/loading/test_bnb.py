@@ -47,10 +47,12 @@ def write(folder: Path, kind: str, nested: bool = True) -> dict[str, torch.Tenso
             expected[name] = codes.float() * (scales / 127)[:, None]
             settings["load_in_8bit"] = True
         else:
-            codes, state = functional.quantize_4bit(weight, blocksize=64, quant_type=kind, compress_statistics=nested)
-            weights[name] = codes
+            # Blocks go across rows. bitsandbytes 0.50 reads them wrongly with AVX-512, unless rows are whole blocks.
+            blocks = weight.reshape(-1, 64)
+            codes, state = functional.quantize_4bit(blocks, blocksize=64, quant_type=kind, compress_statistics=nested)
+            expected[name] = functional.dequantize_4bit(codes, state).view(weight.shape)
+            weights[name], state.shape = codes, weight.shape
             weights |= {f"{name}.{key}": value for key, value in state.as_dict(packed=True).items()}
-            expected[name] = functional.dequantize_4bit(codes, state)
             settings |= {"load_in_4bit": True, "bnb_4bit_quant_type": kind}
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({**config, "quantization_config": settings}), "utf-8")

@@ -5,7 +5,9 @@ Times are made up, so that nothing here depends on the machine.
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -33,7 +35,14 @@ def busy(count: int) -> float:
     return 1 / count if count < 4 else 0.6
 
 
-def calls(team: Team, times: Times, many: int, who: object = "me", noise: float = 0.05) -> list[int]:
+class Caller:
+    """Whose calls they are."""
+
+
+ME, ANOTHER = Caller(), Caller()
+
+
+def calls(team: Team, times: Times, many: int, who: object = ME, noise: float = 0.05) -> list[int]:
     source, sizes = random.Random(1), []
     for _ in range(many):
         sizes.append(team.gather(who))
@@ -68,7 +77,7 @@ def test_threads_that_help_little_are_not_dropped_for_noise(team: Team) -> None:
 
 def test_what_another_caller_took_says_nothing(team: Team) -> None:
     calls(team, lambda count: float(count), 300)
-    assert calls(team, quiet, 10, who="another") == [4] * 10
+    assert calls(team, quiet, 10, who=ANOTHER) == [4] * 10
 
 
 def test_a_team_is_never_larger_than_the_threads_there_are(team: Team) -> None:
@@ -77,3 +86,13 @@ def test_a_team_is_never_larger_than_the_threads_there_are(team: Team) -> None:
     assert team.size == 2 and set(calls(team, quiet, 100)) <= {1, 2}
     torch.set_num_threads(1)
     assert team.size == 1 and set(calls(team, quiet, 100)) == {1}
+
+
+def test_a_team_keeps_no_caller_alive(team: Team) -> None:
+    caller = Caller()
+    seen = weakref.ref(caller)
+    calls(team, quiet, 20, who=caller)
+    del caller
+    gc.collect()
+    assert seen() is None, "a model that was unloaded would keep its memory"
+    assert calls(team, quiet, 3) == [4] * 3
