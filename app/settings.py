@@ -28,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "last_model": "",
     "load": {"precision": "fast"},  # LoadParams as a dictionary; unlike a tool, a window should answer soon
     "drafts": {},  # model folder -> the folder of the model that drafts for it
+    "adapters": {},  # model folder -> adapter folder -> how strongly it is on
     "last_chat": "",
     "follow_newest": True,  # panes follow the token being written
     "candidates_shown": 20,

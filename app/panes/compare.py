@@ -13,7 +13,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.state import State
-from app.state.comparison import FEWEST, LETTERS, MOST
+from app.state.comparison import FEWEST, LETTERS, MOST, PLAIN, Side
 from app.widgets.ask_text import AskPage, TextField
 from app.widgets.named import named, toggle_button
 from app.widgets.notice import Notice
@@ -121,6 +121,7 @@ class Pane(QWidget):
         for column, side in zip(self.columns, sides):
             column.show_presets(names, side.preset)
             column.show_models(self._comparison.models, int(side.second))
+            column.show_adapters(self._comparison.adapters(side), side.adapter, side.strength, PLAIN)
             settings, baseline = self._comparison.settings(side), self._comparison.baseline(side)
             column.show_settings(settings, baseline, side.changes.keys())
         for number in range(len(sides)):
@@ -135,6 +136,8 @@ class Pane(QWidget):
         column.changed.connect(lambda sampling: comparison.change(number, sampling))
         column.reset.connect(lambda name: comparison.reset(number, name))
         column.model_chosen.connect(lambda model: comparison.choose_model(number, bool(model)))
+        column.adapter_chosen.connect(lambda path: comparison.choose_adapter(number, path))
+        column.strengthened.connect(lambda strength: comparison.set_strength(number, strength))
         column.removed.connect(lambda: comparison.remove(number))
         column.kept.connect(lambda: comparison.keep(number))
         column.looked_at.connect(lambda: comparison.look_at(number))
@@ -146,12 +149,16 @@ class Pane(QWidget):
         side, column = self._comparison.sides[number], self.columns[number]
         if column.text.toPlainText() != side.text:
             column.show_text(side.text)
-        column.status.setText(side.error or status_words(side.status, side.tokens, side.speed, side.seed, side.model))
+        column.status.setText(side.error or self._words(side))
         column.keep.setText("Kept" if side.kept else "Keep")
         column.keep.setEnabled(bool(side.text) and side.run is None and not side.kept)
         column.keep.setVisible(self._comparison.can_keep)
         self._show_differences()
         self._records.start()
+
+    def _words(self, side: Side) -> str:
+        through = self._comparison.through(side)
+        return status_words(side.status, side.tokens, side.speed, side.seed, through)
 
     def _show_running(self, running: bool) -> None:
         self.page.set_busy(running)
@@ -180,8 +187,7 @@ class Pane(QWidget):
             if self.tokens.isChecked():
                 column.show_records(list(self._captures.records(side.key)))
             if side.run is not None:
-                words = status_words(side.status, side.tokens, side.speed, side.seed, side.model)
-                column.status.setText(words)
+                column.status.setText(self._words(side))
 
     def _show_looked(self) -> None:
         for column in self.columns:

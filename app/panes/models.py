@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QPushButton, QSc
 
 from app import theme
 from app.state import State
+from app.state.adapters import USUAL
 from app.widgets.draft_chooser import DraftChooser
 from app.widgets.dropped import files_of
 from app.widgets.form import Form
@@ -30,12 +31,13 @@ CHOOSE = "Choose a model's folder, or a folder of models"
 HELP = (
     "To bring a real model, download a .gguf file, or a model's whole folder in safetensors form (config.json, "
     "tokenizer.json, tokenizer_config.json and the .safetensors files), then add its folder here or drop it on the "
-    "window. It needs at least as much memory as its files are large. Vitrine itself downloads nothing."
+    "window. It needs at least as much memory as its files are large. A LoRA adapter (adapter_config.json and "
+    "adapter_model.safetensors) comes the same way. Vitrine itself downloads nothing."
 )
 
 
 class Pane(QWidget):
-    """A view of state.models, of what state.workspace loads, and of what drafts for it."""
+    """A view of state.models and state.adapters, of what state.workspace loads, and of what drafts for it."""
 
     def __init__(self, state: State) -> None:
         super().__init__()
@@ -43,6 +45,7 @@ class Pane(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAcceptDrops(True)
         self._models, self._workspace, self._drafting = state.models, state.workspace, state.drafting
+        self._adapters = state.adapters
         self._shown: object = None
         self.notice = Notice()
         self.loading = LoadingStrip()
@@ -60,6 +63,7 @@ class Pane(QWidget):
         self.list.load.connect(self._models.load)
         self.list.unload.connect(self._workspace.unload)
         self.list.removed.connect(self._models.remove_folder)
+        self.list.used.connect(lambda path, on: self._adapters.set_weight(path, USUAL if on else 0.0))
         self.cards, self.removers = self.list.cards, self.list.removers
         column = QVBoxLayout(self)
         column.setContentsMargins(2, 2, 2, 2)  # room for the frame that says a folder can be dropped
@@ -67,6 +71,7 @@ class Pane(QWidget):
         column.addLayout(self._make_head())
         column.addWidget(self._make_scroll(), 1)
         self._models.cards_changed.connect(self._on_cards)
+        self._adapters.changed.connect(self._show_cards)
         self._models.forecasts_changed.connect(self._show_forecasts)
         self._models.failed.connect(lambda message, hint: self.notice.fail(message, hint, ""))
         self._models.kept_changed.connect(self._show_kept)
@@ -150,17 +155,26 @@ class Pane(QWidget):
         """Make the cards anew if any is another, and mark the one in use."""
         self.look.setEnabled(not self._models.scanning)
         models, folders, info = self._models.cards, self._models.folders, self._workspace.info
+        adapters = self._adapters.cards()
         strange = info if info and not any(_same(model.path, info.path) for model in models) else None
-        wanted = (models, folders, strange)
+        wanted = (models, folders, strange, adapters)
         if wanted != self._shown and (models or not self._models.scanning):
             self._shown = wanted
             self.drafts.setParent(self)  # its card goes
             self.drafts.hide()
-            place = {model.path: "" if model.bundled else self._models.folder_of(model) for model in models}
+            place = {model.path: "" if model.bundled else self._models.folder_of(model.path) for model in models}
+            places = [(adapter, self._models.folder_of(adapter.path)) for adapter in adapters]
             self.list.show_models(
                 _card_of(strange) if strange is not None else None,
                 [model for model in models if not place[model.path]],
-                [(folder, [model for model in models if place[model.path] == folder]) for folder in folders],
+                [
+                    (
+                        folder,
+                        [model for model in models if place[model.path] == folder],
+                        [adapter for adapter, where in places if where == folder],
+                    )
+                    for folder in folders
+                ],
             )
         self._show_forecasts()
         self._show_states()
@@ -172,6 +186,8 @@ class Pane(QWidget):
             current = info is not None and _same(card.card.path, info.path)
             told = (info.runs, memory_words(info)) if info is not None and current else ()
             card.show_state(current, loading, " ".join(filter(None, told)))
+        for adapter in self.list.adapters:
+            adapter.show_weight(self._adapters.weight(adapter.card.path), info is not None)
         holder = self.list.current
         if holder is not None and self._drafting.possible:
             holder.adopt(self.drafts)

@@ -24,6 +24,7 @@ from app.state import State
 from app.state.preset_files import PresetFiles
 from app.state.structuring import Structuring, Verdict
 from app.state.token_pieces import TokenPieces
+from app.widgets.adapter_rows import AdapterRows
 from app.widgets.bias_table import BiasTable
 from app.widgets.form import Form
 from app.widgets.named import named, quiet_button
@@ -51,13 +52,13 @@ FORM_FILES = "Forms (*.json *.lark *.txt);;All files (*)"
 
 
 class Pane(QWidget):
-    """A view of state.presets."""
+    """A view of state.presets, and of what is on of state.adapters."""
 
     def __init__(self, state: State) -> None:
         super().__init__()
         self.setObjectName("pane")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self._presets = state.presets
+        self._presets, self._adapters = state.presets, state.adapters
         self.files = PresetFiles(state.presets)
         self.files.said.connect(self._say)
         self.form = Form(state.presets.sampling, picture, folded=FOLDED)
@@ -71,6 +72,9 @@ class Pane(QWidget):
         holder = QWidget()
         inner = QVBoxLayout(holder)
         inner.setContentsMargins(16, 8, 12, 16)
+        self.adapters = AdapterRows()
+        self.adapters.weighed.connect(state.adapters.set_weight)
+        inner.addWidget(self.adapters)
         inner.addWidget(self.form)
         inner.addStretch(1)
         self.body = QScrollArea()
@@ -89,10 +93,12 @@ class Pane(QWidget):
         self._presets.sampling_changed.connect(self._show_sampling)
         self._presets.presets_changed.connect(self._show_presets)
         state.workspace.model_changed.connect(self._show_model)
+        self._adapters.changed.connect(self._show_adapters)
         theme.theme_changed.connect(self._tint)
         self._tint()
         self._show_presets()
         self._show_model(state.workspace.info)
+        self._show_adapters()
 
     def _add_texts(self) -> None:
         """The settings that are texts, each in the section of its like."""
@@ -209,6 +215,11 @@ class Pane(QWidget):
         self.pieces.ask(self.biases.texts)
         self.order.set_order(sampling.order)
         self.reset.setEnabled(self._presets.changed)
+
+    def _show_adapters(self) -> None:
+        """Those that fit the loaded model; the Models pane says of the others why not."""
+        cards = [card for card in self._adapters.cards() if not card.reason]
+        self.adapters.show_adapters(cards, [self._adapters.weight(card.path) for card in cards])
 
     def _show_verdict(self, verdict: Verdict) -> None:
         form = (verdict.form, verdict.source)

@@ -65,7 +65,9 @@ class Pane(QWidget):
         page.asked.connect(self._ask)
         page.stopped.connect(scoring.stop)
         page.file_wanted.connect(self._choose_file)
-        page.seconds.chosen.connect(self._second.load)
+        page.seconds.chosen.connect(self._compare_with)
+        page.seconds.strengthened.connect(scoring.set_strength)
+        scoring.choice_changed.connect(self._show_seconds)
         page.token_chosen.connect(scoring.focus)
         scoring.running_changed.connect(self._show_running)
         scoring.progress.connect(self._show_progress)
@@ -93,6 +95,13 @@ class Pane(QWidget):
         source = "" if self.page.source.isHidden() else self.page.source.toPlainText()
         self._scoring.score(self.page.field.toPlainText(), source)
 
+    def _compare_with(self, path: str) -> None:
+        """An adapter takes no loading; a second model that is loaded stays, for whoever else looks at it."""
+        adapter = path in [each for _, each, _ in self._scoring.offers]
+        self._scoring.choose(path if adapter else "")
+        if not adapter and path != self._second.chosen:
+            self._second.load(path)
+
     def _choose_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Choose a text file", "", "Text (*.txt *.md);;All files (*)")
         if path:
@@ -110,7 +119,10 @@ class Pane(QWidget):
         self._show_seconds()
 
     def _show_seconds(self, *_: object) -> None:
-        self.page.seconds.show_models(self._second.offers, self._second.chosen)
+        adapter = self._scoring.adapter
+        offers = [*self._second.offers, *self._scoring.offers]
+        self.page.seconds.show_models(offers, adapter or self._second.chosen)
+        self.page.seconds.show_strength(self._scoring.strength if adapter else None)
 
     def _on_second_failed(self, message: str, hint: str, details: str) -> None:
         self._show_seconds()
@@ -137,10 +149,11 @@ class Pane(QWidget):
         text = self._scoring.text
         joined = "".join(record.text for record in first.records)
         before = text[: len(text) - len(joined)] if text.endswith(joined) else ""
-        lines = [described(first, info, text)]
-        second = self._second.info
-        if other is not None and second is not None:
-            lines.append(described(other, second, text))
+        lines = [described(first, info.name, info.kind, text)]
+        compared, second = self._scoring.compared, self._second.info
+        if other is not None:
+            kind = info.kind if self._scoring.adapter or second is None else second.kind
+            lines.append(described(other, compared, kind, text))
         note = "The first token has nothing before it, so it is not scored." if before.strip() else ""
         stretches = self._scoring.differences
         if not first.records:
@@ -150,8 +163,7 @@ class Pane(QWidget):
         elif info.kind == "encoder":
             note = "Each token was masked in turn and scored from all the others."
         self.page.show_scores("\n".join(lines), note, first.records, before)
-        words = f"{second.name} against {info.name}" if second is not None else ""
-        self.page.show_difference(stretches, words)
+        self.page.show_difference(stretches, f"{compared} against {info.name}" if compared else "")
 
     def _show_focus(self, key: str, index: int) -> None:
         self.page.strip.show_focus(index if key and key == self._scoring.key else -1)
@@ -160,9 +172,9 @@ class Pane(QWidget):
         self.cutting.show_tokenizers(self._tokenizers.choices, self._tokenizers.paths, self._tokenizers.found)
 
 
-def described(scored: Scored, info: ModelInfo, text: str) -> str:
+def described(scored: Scored, model: str, kind: str, text: str) -> str:
     """What a model says of a whole text, in a line."""
-    name = "Pseudo-perplexity" if info.kind == "encoder" else "Perplexity"
+    name = "Pseudo-perplexity" if kind == "encoder" else "Perplexity"
     bits = scored.nll / math.log(2)
     parts = (
         f"{name} {scored.perplexity:,.2f}",
@@ -170,4 +182,4 @@ def described(scored: Scored, info: ModelInfo, text: str) -> str:
         f"{scored.nll / scored.scored:.3f} nats a token",
         f"{bits / max(1, len(text.encode())):.3f} bits a byte",
     )
-    return f"{info.name}: {' · '.join(parts)}"
+    return f"{model}: {' · '.join(parts)}"

@@ -41,6 +41,7 @@ class Pane(QFrame):
         row.addWidget(self._speed)
         self.setFixedHeight(30)
         state.workspace.model_changed.connect(self._show_model)
+        state.adapters.changed.connect(self._show_name)
         state.workspace.loading_changed.connect(self._show_loading)
         state.conversation.stats_changed.connect(self._show_stats)
         theme.theme_changed.connect(self._show_icons)
@@ -55,15 +56,22 @@ class Pane(QFrame):
             self._model.setAccessibleDescription("")
             self._used.clear()
         else:
-            threads = f" · {info.threads} thread{'s' * (info.threads != 1)}" if info.device.lower() == "cpu" else ""
-            self._model.setText(f"{info.name} · {info.device.upper()} {info.precision}{threads}")
             self._model.setToolTip(info.runs)
             self._model.setAccessibleDescription(info.runs)
             self._used.setText(f"context 0 / {info.context:,}")
             self._context.setRange(0, info.context)
+        self._show_name()
         self._fit()
         self._context.setValue(0)
         self._speed.clear()
+
+    def _show_name(self) -> None:
+        """The model, what it is changed by, and how it runs."""
+        info, adapters = self._state.workspace.info, self._state.adapters
+        if info is not None and self._state.workspace.loading is None:
+            name = f"{info.name} {adapters.words(adapters.uses)}".strip()
+            threads = f" · {info.threads} thread{'s' * (info.threads != 1)}" if info.device.lower() == "cpu" else ""
+            self._model.setText(f"{name} · {info.device.upper()} {info.precision}{threads}")
 
     def _show_loading(self, progress: Progress | None) -> None:
         for widget in (self._loading, self._cancel):

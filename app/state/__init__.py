@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.bridge import Bridge
     from app.settings import Settings
+    from app.state.adapters import Adapters
     from app.state.beside import Beside
     from app.state.captures import Captures
     from app.state.comparison import Comparison
@@ -38,6 +39,7 @@ class State:
     inside: Inside
     beside: Beside
     models: Models
+    adapters: Adapters
     playground: Playground
     settings: Settings
     comparison: Comparison
@@ -49,6 +51,7 @@ class State:
 
 def make_state(bridge: Bridge, settings: Settings) -> State:
     """The state over an engine's bridge, wired."""
+    from app.state.adapters import Adapters
     from app.state.beside import Beside
     from app.state.captures import Captures
     from app.state.comparison import Comparison
@@ -69,15 +72,16 @@ def make_state(bridge: Bridge, settings: Settings) -> State:
     presets = Presets(workspace, settings)
     models = Models(workspace, settings)
     second = Second(workspace, models)
+    adapters = Adapters(workspace, models, second, settings)
     captures = Captures(workspace, second)
     what_if = WhatIfs(captures, presets)
     library = Library(workspace)
-    conversation = Conversation(workspace, captures, presets, library, settings)
-    playground = Playground(workspace, captures, presets)
+    conversation = Conversation(workspace, captures, presets, adapters, library, settings)
+    playground = Playground(workspace, captures, presets, adapters)
     inside = Inside(workspace, captures, second)
     beside = Beside(workspace, second)
-    comparison = Comparison(workspace, conversation, library, presets, captures, second)
-    scoring = Scoring(workspace, captures, second)
+    comparison = Comparison(workspace, conversation, library, presets, captures, second, adapters)
+    scoring = Scoring(workspace, captures, second, adapters)
     tokenizers = Tokenizers(workspace, models)
     drafting = Drafting(workspace, models, settings)
     return State(
@@ -90,6 +94,7 @@ def make_state(bridge: Bridge, settings: Settings) -> State:
         inside,
         beside,
         models,
+        adapters,
         playground,
         settings,
         comparison,

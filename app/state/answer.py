@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QObject, Signal
 
+from app.state.adapters import settings_of
 from app.state.growing import STATUS, Growing, figures
 from app.state.storing import Storing
 from app.state.workspace import Workspace
@@ -47,7 +48,7 @@ class Answer(QObject):
     ) -> None:
         """unsaved: records of the message so far that the store has not got; drawings: what they were drawn with."""
         super().__init__()
-        self._growing = Growing(workspace, message, command.sampling, unsaved, drawings)
+        self._growing = Growing(workspace, message, settings_of(command), unsaved, drawings)
         self.run: Run = workspace.submit(command, self._take)
 
     @property

@@ -9,6 +9,7 @@ that wrote it, the loaded one or the second, or not at all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from PySide6.QtCore import Signal
 
@@ -20,6 +21,7 @@ from app.state.rollout import Rollout
 from app.state.second import Second
 from app.state.workspace import Workspace
 from engine import (
+    AdapterUse,
     AttentionRows,
     AttentionThumbnails,
     CaptureParams,
@@ -41,6 +43,13 @@ UNSEEN = CaptureParams(candidates=256)
 """Of an answer that is not looked at. So many candidates that what other settings would have drawn can be told."""
 
 
+class Reader(NamedTuple):
+    """Who reads: the loaded model or the second, through these adapters."""
+
+    second: bool = False
+    adapters: tuple[AdapterUse, ...] = ()
+
+
 class Captures(Recorded):
     """attention_changed: rows, thumbnails or pieces are new."""
 
@@ -49,15 +58,15 @@ class Captures(Recorded):
     def __init__(self, workspace: Workspace, second: Second) -> None:
         super().__init__(workspace)
         self._second = second
-        self._writers: dict[str, tuple[str, bool]] = {}  # the name of a message's model, and whether it was the second
+        self._writers: dict[str, tuple[str, Reader]] = {}  # the name of a message's model, and what it went through
         self._prompts: dict[str, tuple[int, ...]] = {}  # ids of the prompt that led to a message
         self._sources: dict[str, tuple[int, ...]] = {}  # ids that an encoder read for it
-        self._readers: dict[str, bool] = {}  # whether the second model read these ids
+        self._readers: dict[str, Reader] = {}  # who read these ids
         self._joined: tuple[object, list[int]] = (None, [])  # what _ids() found last, and for what
         self._visible: set[str] = set()
         self._layer = 0
         self._store = AttentionStore()
-        self._of_second = False  # whether the rows in the store are the second model's
+        self._stored = Reader()  # whose rows those in the store are
         self._told: dict[int, CaptureParams] = {}  # what each run that writes was told to capture
         self._rollout = Rollout(self._store)
         self._thumbnails: dict[str, AttentionThumbnails] = {}  # by the name of their first layer
@@ -74,13 +83,21 @@ class Captures(Recorded):
 
     # --- the context in focus ---------------------------------------------------------------------------------------
 
-    def set_context(self, message: str, prompt: Prompt, model: str = "", second: bool = False) -> None:
+    def set_context(
+        self,
+        message: str,
+        prompt: Prompt,
+        model: str = "",
+        second: bool = False,
+        adapters: tuple[AdapterUse, ...] = (),
+    ) -> None:
         """What the model read before this message: from it the attention of a stored answer is captured again.
 
-        model: its name, "" for the one that is loaded. second: it was the second one, or it may be either.
+        model: its name, "" for the one that is loaded. second: it was the second one, or it may be either. adapters:
+        those that it was written through.
         """
         loaded = self._workspace.info.name if self._workspace.info is not None else ""
-        self._writers[message] = (model or loaded, second)
+        self._writers[message] = (model or loaded, Reader(second, adapters))
         if self._contexts.get(message) != prompt:
             super().set_context(message, prompt)
             self._prompts.pop(message, None)
@@ -97,11 +114,11 @@ class Captures(Recorded):
         super().begin(message, run, watched)
         self._retune()
 
-    def watch(self, key: str, prompt: Prompt, row: int = 0) -> None:
+    def watch(self, key: str, prompt: Prompt, row: int = 0, adapters: tuple[AdapterUse, ...] = ()) -> None:
         """Look at a text that an encoder reads; nothing is written, so its focus is a row of the source."""
-        self.set_context(key, prompt)
+        self.set_context(key, prompt, adapters=adapters)
         if prompt.ids is not None:
-            self._sources[key], self._readers[key] = prompt.ids, False
+            self._sources[key], self._readers[key] = prompt.ids, self._writers[key][1]
         self.show((key,))
         self.focused, self.source_row = (key, 0), row
         self.focus_changed.emit(key, 0)
@@ -114,7 +131,7 @@ class Captures(Recorded):
 
     def wrote(self, message: str) -> bool | None:
         """Which model wrote this message, or is to: False the loaded one, True the second; None if neither is it."""
-        name, second = self._writers.get(message, ("", False))
+        name, (second, _) = self._writers.get(message, ("", Reader()))
         models = ((False, self._workspace.info), (True, self._second.info))
         fitting = [slot for slot, info in models if info is not None and name in (info.name, "")]
         return second if second in fitting else fitting[0] if fitting else None
@@ -123,6 +140,15 @@ class Captures(Recorded):
     def second(self) -> bool:
         """Whether the second model wrote the token in focus."""
         return self.focused is not None and bool(self.wrote(self.focused[0]))
+
+    @property
+    def reader(self) -> Reader:
+        """Who reads the token in focus again: the model that wrote it, and the adapters that it went through."""
+        return self._reader(self.focused[0]) if self.focused is not None else Reader()
+
+    def _reader(self, message: str) -> Reader:
+        _, writer = self._writers.get(message, ("", Reader()))
+        return writer._replace(second=bool(self.wrote(message)))
 
     @property
     def info(self) -> ModelInfo | None:
@@ -134,7 +160,7 @@ class Captures(Recorded):
         """Why what is in focus cannot be read again, in a sentence: its model is not at hand. "" if it is."""
         if self.focused is None or self.wrote(self.focused[0]) is not None:
             return ""
-        name, _ = self._writers.get(self.focused[0], ("", False))
+        name, _ = self._writers.get(self.focused[0], ("", Reader()))
         return f"This answer was written by {name}: load it, as the model or as the second one, to read it again."
 
     # --- what is asked of the engine --------------------------------------------------------------------------------
@@ -275,7 +301,7 @@ class Captures(Recorded):
         if self.beyond:
             records = records[: self.focused[1] + 1]
         again = prompt_again(self.info, prompt, self._prompts.get(message), records)
-        self.rereading.start(message, again, records, self.capture_params(slot), slot)
+        self.rereading.start(message, again, records, self.capture_params(slot), *self.reader)
 
     def prompt_again(self, end: int) -> Prompt | None:
         """What to read so that the last row is the one that wrote token `end` of the message in focus, or None.
@@ -304,7 +330,7 @@ class Captures(Recorded):
     def _known(self, part: Part) -> int:
         """How many positions of those that look have the same past as the rows kept."""
         source = self.source_ids
-        if source != self._store.source or self.second != self._of_second:
+        if source != self._store.source or self.reader != self._stored:
             return 0
         return shared(self._store.ids, self._ids()) if part.looks == "target" else len(source)
 
@@ -353,17 +379,17 @@ class Captures(Recorded):
 
     def _note(self, message: str, prompt: tuple[int, ...], source: tuple[int, ...]) -> None:
         self._prompts[message], self._sources[message] = prompt, source
-        self._readers[message] = bool(self.wrote(message))
+        self._readers[message] = self._reader(message)
 
     def _hold(self, message: str, answer: Sequence[int] | None = None) -> None:
         """What is captured from here on belongs to this message. answer: its ids so far, else those recorded."""
         ids = [*self._prompts[message], *(answer or ())]
         if answer is None:
             put_ids(ids, self.records(message))
-        second = self._readers[message]
-        if second != self._of_second:  # to another model the same ids say something else
+        reader = self._readers[message]
+        if reader != self._stored:  # to another model, or through other adapters, the same ids say something else
             self._store.clear()
-            self._of_second = second
+            self._stored = reader
         self._store.restart(ids, self._sources[message])
         self._thumbnails.clear()
         self.attention_changed.emit()
@@ -371,11 +397,11 @@ class Captures(Recorded):
     def _forget(self, second: bool) -> None:
         """The loaded model, or the second, is another one now."""
         self.rereading.cancel()
-        for message in [message for message, reader in self._readers.items() if reader == second]:
+        for message in [message for message, reader in self._readers.items() if reader.second == second]:
             for known in (self._prompts, self._sources, self._readers):
                 known.pop(message, None)
         self._names.forget(second)
-        if self._of_second == second:
+        if self._stored.second == second:
             self._store.clear()
             self._thumbnails.clear()
         self.attention_changed.emit()

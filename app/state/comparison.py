@@ -15,6 +15,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
+from app.state.adapters import USUAL, Adapters, Offer, settings_of
 from app.state.captures import UNSEEN, Captures
 from app.state.conversation import Conversation
 from app.state.differing import Difference, differences
@@ -24,6 +25,7 @@ from app.state.presets import Presets
 from app.state.second import Second
 from app.state.workspace import Workspace
 from engine import (
+    AdapterUse,
     Done,
     Drawing,
     Event,
@@ -45,6 +47,8 @@ from engine import (
 
 FEWEST, MOST = 2, 4
 LETTERS = "ABCD"
+AS_SET, PLAIN = "", "none"
+"""In an adapter's place: what is on for the model, and nothing at all."""
 
 
 @dataclass(slots=True)
@@ -52,11 +56,14 @@ class Side:
     """One answer and how it is written. preset: "" is what the Sampling pane says. key: of its records in Captures.
 
     status: "" before the first prompt, then writing, done, length, stopped or failed. seed: the one drawn.
-    kept: the message that it became in the chat, or "". second: whether the second model writes it.
+    kept: the message that it became in the chat, or "". second: whether the second model writes it. adapter: the path
+    of the one that it is written through, AS_SET or PLAIN; strength: how strongly. uses: what it was written through.
     """
 
     preset: str = ""
     second: bool = False
+    adapter: str = AS_SET
+    strength: float = USUAL
     changes: dict[str, Any] = field(default_factory=dict)
     text: str = ""
     key: str = ""
@@ -70,6 +77,7 @@ class Side:
     error: str = ""
     kept: str = ""
     drawings: list[Drawing] = field(default_factory=list)
+    uses: tuple[AdapterUse, ...] = ()
 
 
 class Comparison(QObject):
@@ -94,8 +102,10 @@ class Comparison(QObject):
         presets: Presets,
         captures: Captures,
         second: Second,
+        adapters: Adapters,
     ) -> None:
         super().__init__()
+        self._adapters = adapters
         self._workspace = workspace
         self._talk = conversation
         self._library = library
@@ -113,6 +123,7 @@ class Comparison(QObject):
         presets.presets_changed.connect(self.sides_changed)
         workspace.model_changed.connect(self._on_model)
         second.changed.connect(self._on_model)
+        adapters.changed.connect(self._on_adapters)
         captures.shown_changed.connect(self.looked_changed)
 
     @property
@@ -157,6 +168,29 @@ class Comparison(QObject):
         if self.sides[number].run is None:
             self.sides[number].second = second
             self.sides_changed.emit()
+
+    def adapters(self, side: Side) -> list[Offer]:
+        """The adapters to choose from for a side, by its model."""
+        return self._adapters.offers(side.second)
+
+    def choose_adapter(self, number: int, path: str) -> None:
+        """Have this side written through an adapter from its next answer on; AS_SET and PLAIN name none."""
+        self.sides[number].adapter = path
+        self.sides_changed.emit()
+
+    def set_strength(self, number: int, strength: float) -> None:
+        """How strongly its adapter is on, from its next answer on."""
+        self.sides[number].strength = strength
+        self.sides_changed.emit()
+
+    def through(self, side: Side) -> str:
+        """The model that wrote a side, and the adapters that it went through."""
+        return f"{side.model} {self._adapters.words(side.uses)}".strip()
+
+    def _uses(self, side: Side) -> tuple[AdapterUse, ...]:
+        if side.adapter == AS_SET:
+            return () if side.second else self._adapters.uses
+        return () if side.adapter == PLAIN else (AdapterUse(side.adapter, side.strength),)
 
     def change(self, number: int, sampling: SamplingParams) -> None:
         """Use these values for this side."""
@@ -240,18 +274,21 @@ class Comparison(QObject):
         fresh = Side(
             side.preset,
             side.second,
+            side.adapter,
+            side.strength,
             side.changes,
             status="writing",
             sampling=sampling,
             model=info.name if other is None else other.name,
+            uses=self._uses(side),
         )
         self.sides[number] = fresh
         watched = number == self._looked
         capture = self._captures.capture_params(fresh.second) if watched else UNSEEN
-        command = Generate(prompt, sampling, capture, fresh.second)
+        command = Generate(prompt, sampling, capture, fresh.second, fresh.uses)
         fresh.run = self._workspace.submit(command, lambda event: self._take(number, event))
         fresh.key = f"side-{fresh.run.id}"
-        self._captures.set_context(fresh.key, prompt, fresh.model, fresh.second)
+        self._captures.set_context(fresh.key, prompt, fresh.model, fresh.second, fresh.uses)
         self._captures.begin(fresh.key, fresh.run.id, watched)
         self.side_changed.emit(number)
 
@@ -326,7 +363,7 @@ class Comparison(QObject):
             self._message(role, self._continued + side.text, parent),
             status=side.status,
             model=side.model,
-            settings={**side.sampling.to_dict(), "seed": side.seed},
+            settings={**settings_of(Generate(Prompt(), side.sampling, adapters=side.uses)), "seed": side.seed},
             stats=stats,
         )
 
@@ -337,6 +374,14 @@ class Comparison(QObject):
         for side in self.sides:
             if side.run is not None:
                 self._workspace.submit(Retune(side.run.id, sampling=self.settings(side)))
+        self.sides_changed.emit()
+
+    def _on_adapters(self) -> None:
+        """An adapter that a side's model cannot take, or that is gone, is not chosen any more."""
+        for side in self.sides:
+            fitting = [path for _, path, why in self.adapters(side) if not why]
+            if side.adapter not in (AS_SET, PLAIN, *fitting):
+                side.adapter = AS_SET
         self.sides_changed.emit()
 
     def _on_model(self, _: ModelInfo | None) -> None:

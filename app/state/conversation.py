@@ -14,6 +14,7 @@ from typing import Any
 from PySide6.QtCore import Signal
 
 from app.settings import Settings
+from app.state.adapters import Adapters
 from app.state.answer import Answer
 from app.state.branching import Branch, branch
 from app.state.captures import Captures
@@ -23,6 +24,7 @@ from app.state.several import Several, why_alike
 from app.state.shown import Shown
 from app.state.workspace import Workspace
 from engine import (
+    AdapterUse,
     BestOf,
     DeleteMessages,
     Failed,
@@ -43,10 +45,17 @@ class Conversation(Shown):
     stats_changed = Signal(object)
 
     def __init__(
-        self, workspace: Workspace, captures: Captures, presets: Presets, library: Library, settings: Settings
+        self,
+        workspace: Workspace,
+        captures: Captures,
+        presets: Presets,
+        adapters: Adapters,
+        library: Library,
+        settings: Settings,
     ) -> None:
         super().__init__(workspace, captures, library, settings)
         self._presets = presets
+        self._adapters = adapters
         presets.sampling_changed.connect(self._on_sampling)
         captures.follow(settings.value("follow_newest"))
         captures.follow_changed.connect(self._on_follow)
@@ -198,19 +207,20 @@ class Conversation(Shown):
         """
         before = self.tree.get(message.id)
         chat, leaf = self.chat.id, self._leaf
-        sampling, capture = self._presets.sampling, self._captures.capture_params()
+        sampling, capture, uses = self._presets.sampling, self._captures.capture_params(), self._adapters.uses
         answer: Answer | Several
         if answers > 1:
-            answer = Several(self._workspace, message, BestOf(prompt, answers, sampling, capture))
-            answer.began.connect(lambda version: self._on_began(chat, version, prompt))
+            answer = Several(self._workspace, message, BestOf(prompt, answers, sampling, capture, adapters=uses))
+            answer.began.connect(lambda version: self._on_began(chat, version, prompt, uses))
             answer.changed.connect(lambda version: self._on_version(chat, version))
         else:
             late = self._writing.resume(message.id)
             records, drawings = late or ((begun.kept, begun.drawings) if begun else ((), ()))
-            answer = Answer(self._workspace, message, Generate(prompt, sampling, capture), records, drawings)
+            command = Generate(prompt, sampling, capture, adapters=uses)
+            answer = Answer(self._workspace, message, command, records, drawings)
             if begun is not None:
                 self._captures.adopt(message.id, begun.kept, begun.drawings)
-        self._captures.set_context(message.id, prompt)
+        self._captures.set_context(message.id, prompt, adapters=uses)
         self._captures.begin(message.id, answer.run.id)
         self._writing.begin(chat, answer)
         self.tree.put(answer.message)
@@ -225,13 +235,13 @@ class Conversation(Shown):
         if chat == self.chat.id:
             signal.emit(*values)
 
-    def _on_began(self, chat: str, version: StoredMessage, prompt: Prompt) -> None:
+    def _on_began(self, chat: str, version: StoredMessage, prompt: Prompt, uses: tuple[AdapterUse, ...]) -> None:
         """Another of several answers begins: it is shown, unless the person has gone back to one before it."""
         answer = self._writing.of(chat)
         assert isinstance(answer, Several)
         shown = chat == self.chat.id
         follows = not shown or self._leaf == answer.messages[-2].id
-        self._captures.set_context(version.id, prompt)
+        self._captures.set_context(version.id, prompt, adapters=uses)
         self._captures.begin(version.id, answer.run.id, watched=shown and follows)
         if shown:
             for message in answer.messages[-2:]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from app.state.storing import Storing
 from app.state.workspace import Workspace
-from engine import Drawing, Generated, SamplingParams, Started, StoredMessage, TokenRecord, Tokens
+from engine import Drawing, Generated, Started, StoredMessage, TokenRecord, Tokens
 
 STATUS = {"eos": "done", "stop": "done", "done": "done", "length": "length", "cancelled": "stopped"}
 """Of a message, by how its run ended."""
@@ -35,7 +35,7 @@ class Growing:
         self,
         workspace: Workspace,
         message: StoredMessage,
-        sampling: SamplingParams,
+        settings: dict[str, Any],
         unsaved: Sequence[TokenRecord] = (),
         drawings: Sequence[Drawing] = (),
     ) -> None:
@@ -44,7 +44,7 @@ class Growing:
         self.id = message.id
         self._before = message.text  # what a continued message already held
         self._texts = [message.text]
-        self._message = dataclasses.replace(message, status="writing", settings=sampling.to_dict())
+        self._message = dataclasses.replace(message, status="writing", settings=settings)
         self.storing = Storing(workspace, lambda: self.message, unsaved, drawings)
         self.storing.start()
 

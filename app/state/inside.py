@@ -96,7 +96,7 @@ class Inside(QObject):
         else:
             self.error, self._reading = "", focused[0]
             first = max(0, min(end - count, self._position()))
-            self._run = self._workspace.submit(Lens(prompt, first, 1, self._captures.second), self._take)
+            self._run = self._workspace.submit(Lens(prompt, first, 1, *self._captures.reader), self._take)
             self.progress = Progress(self._run.id, "Reading", 0, 0)
         self.lens_changed.emit()
 

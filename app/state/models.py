@@ -13,11 +13,13 @@ from PySide6.QtCore import QObject, Signal
 from app.settings import DEFAULTS, Settings
 from app.state.workspace import Workspace
 from engine import (
+    Adapters,
     Cards,
     CountKept,
     Done,
     Event,
     Failed,
+    FindAdapters,
     Forecast,
     ForecastMemory,
     Forecasts,
@@ -38,12 +40,14 @@ class Models(QObject):
 
     forecasts: by path, what the models would take in memory, loaded as they now would be. kept: what is kept on the
     disk of quantised models, None until it is counted; kept_changed: it, or whether it is being cleared.
+    adapters_brought: the cards of adapters that were dropped.
     """
 
     cards_changed = Signal()
     forecasts_changed = Signal()
     kept_changed = Signal()
     failed = Signal(str, str)
+    adapters_brought = Signal(object)
 
     def __init__(self, workspace: Workspace, settings: Settings) -> None:
         super().__init__()
@@ -125,7 +129,8 @@ class Models(QObject):
     def open(self, paths: Sequence[str]) -> None:
         """What was dropped: the first model is loaded, and every model and folder of models joins the list.
 
-        A file of a model's folder stands for it. What holds no model is told with the engine's reason.
+        A file of a model's folder stands for it. What holds no model may hold adapters; what holds neither is told with
+        the engine's reason.
         """
         places = tuple(dict.fromkeys(str(_place(Path(path))) for path in paths))
         self._workspace.submit(Scan(places), lambda event: self._on_opened(places, event))
@@ -135,9 +140,9 @@ class Models(QObject):
         self._settings.set("folders", [folder for folder in self.folders if folder != path])
         self.refresh()
 
-    def folder_of(self, card: ModelCard) -> str:
-        """The added folder that a card comes from; "" for a bundled model."""
-        place = Path(card.path)
+    def folder_of(self, path: str) -> str:
+        """The added folder that a model or an adapter lies in; "" for a bundled one."""
+        place = Path(path)
         return next((folder for folder in self.folders if Path(folder) in (place, *place.parents)), "")
 
     def refresh(self) -> None:
@@ -178,6 +183,23 @@ class Models(QObject):
             self.load(first.path)
         elif whole:
             self.failed.emit(whole[0].reason, whole[0].hint)
+        others = tuple(place for place in places if place not in added)
+        if others:
+            self._workspace.submit(FindAdapters(others), lambda event: self._on_adapters(others, event))
+
+    def _on_adapters(self, places: tuple[str, ...], event: Event) -> None:
+        """The adapters in what was dropped and holds no model."""
+        if not isinstance(event, Adapters):
+            self._on_refused(event)
+            return
+        added = [place for place in places if any(Path(place) in (p := Path(c.path), *p.parents) for c in event.cards)]
+        if added:
+            self._settings.set("folders", [*dict.fromkeys((*self.folders, *added))])
+            self.adapters_brought.emit(event.cards)
+            self.refresh()
+        damaged = next((card for card in event.cards if card.reason), None)
+        if damaged is not None:
+            self.failed.emit(damaged.reason, damaged.hint)
         for place in [place for place in places if place not in added][:1]:
             self._workspace.submit(Inspect(place), self._on_refused)
 

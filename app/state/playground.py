@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, Signal
 
+from app.state.adapters import Adapters
 from app.state.branching import Branch, branch
 from app.state.captures import Captures
 from app.state.presets import Presets
 from app.state.workspace import Workspace
 from engine import (
+    AdapterUse,
     Beam,
     Beams,
     Classified,
@@ -96,11 +98,13 @@ class Playground(QObject):
     embedded = Signal(object)
     nearest = Signal(object)
 
-    def __init__(self, workspace: Workspace, captures: Captures, presets: Presets) -> None:
+    def __init__(self, workspace: Workspace, captures: Captures, presets: Presets, adapters: Adapters) -> None:
         super().__init__()
         self._workspace = workspace
         self._captures = captures
         self._presets = presets
+        self._adapters = adapters
+        self._read_by: tuple[AdapterUse, ...] = ()  # what the text asked about last goes through
         self._drawing = False  # a target is being written token by token, so that new settings count
         self._text = ""  # to classify
         self._prompt = Prompt()  # with the source of the targets
@@ -177,14 +181,15 @@ class Playground(QObject):
 
     def _write(self, begun: Branch) -> None:
         sampling = self._presets.sampling
-        self._start(Generate(begun.prompt, sampling, self._captures.capture_params()))
+        uses = self._adapters.uses
+        self._start(Generate(begun.prompt, sampling, self._captures.capture_params(), adapters=uses))
         assert self.running is not None
         self._drawing = sampling.beams == 1
         target = Target(_key(self.running.id), begun.text, begun.text)
         self._captures.adopt(target.key, begun.kept, begun.drawings)
         self._targets.append(target)
         self._show(len(self._targets) - 1)
-        self._captures.set_context(target.key, begun.prompt)
+        self._captures.set_context(target.key, begun.prompt, adapters=uses)
         self._captures.begin(target.key, self.running.id)
 
     def _show(self, number: int) -> None:
@@ -197,14 +202,16 @@ class Playground(QObject):
         self.beams_changed.emit(self._shown.beams)
 
     def fill(self, text: str) -> None:
-        self._start(Fill(text))
+        self._read_by = self._adapters.uses
+        self._start(Fill(text, adapters=self._read_by))
 
     def classify(self, text: str) -> None:
         self._text = text
-        self._start(Classify(text))
+        self._read_by = self._adapters.uses
+        self._start(Classify(text, adapters=self._read_by))
 
     def embed(self, texts: tuple[str, ...]) -> None:
-        self._start(Embed(texts))
+        self._start(Embed(texts, self._adapters.uses))
 
     def find(self, text: str) -> None:
         """The words nearest to a sum of words, written as in "king - man + woman"."""
@@ -237,10 +244,10 @@ class Playground(QObject):
             case Generated(text=text):
                 self._set_target(self._shown.begun + text)
             case Filled(ids=ids, masks=masks):
-                self._captures.watch(f"text-{event.run}", Prompt(ids=ids), masks[0][0])
+                self._captures.watch(f"text-{event.run}", Prompt(ids=ids), masks[0][0], self._read_by)
                 self.filled.emit(event)
             case Classified():
-                self._captures.watch(f"text-{event.run}", Prompt(text=self._text))
+                self._captures.watch(f"text-{event.run}", Prompt(text=self._text), adapters=self._read_by)
                 self.classified.emit(event)
             case Embedded():
                 self.embedded.emit(event)

@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, Signal
 
 from app.state.workspace import Workspace
 from engine import (
+    AdapterUse,
     Attend,
     AttentionRows,
     AttentionThumbnails,
@@ -56,7 +57,13 @@ class Rereading(QObject):
         return self._run is not None
 
     def start(
-        self, message: str, prompt: Prompt | None, records: Sequence[TokenRecord], capture: CaptureParams, second: bool
+        self,
+        message: str,
+        prompt: Prompt | None,
+        records: Sequence[TokenRecord],
+        capture: CaptureParams,
+        second: bool,
+        adapters: tuple[AdapterUse, ...] = (),
     ) -> None:
         """Read this message again: prompt is what `prompt_again` says. second: by the second model.
 
@@ -69,7 +76,7 @@ class Rereading(QObject):
         self.error = ""
         self._message, self._records = message, tuple(records)
         self._written = written(records)
-        self._run = self._workspace.submit(Attend(prompt, capture, second), self._take)
+        self._run = self._workspace.submit(Attend(prompt, capture, second, adapters), self._take)
         self.progress = Progress(self._run.id, "Reading again", 0, 0)
         self.changed.emit()
 

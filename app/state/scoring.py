@@ -1,4 +1,4 @@
-"""A text that is scored: by the loaded model, and, to compare, by the second one; and files to take it from.
+"""A text that is scored: by the loaded model, and, to compare, by the second one or through an adapter; and files.
 
 The tokens of the first go to Captures under a name of their own, so that the other panes show them like any answer's.
 """
@@ -9,11 +9,12 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
 
+from app.state.adapters import USUAL, Adapters, Offer
 from app.state.captures import Captures
 from app.state.scored import Stretch, stretches
 from app.state.second import Second
 from app.state.workspace import Workspace
-from engine import Done, Event, Failed, ModelInfo, Progress, Prompt, Run, Score, Scored
+from engine import AdapterUse, Done, Event, Failed, ModelInfo, Progress, Prompt, Run, Score, Scored
 
 CANDIDATES = 10
 LONGEST = 20_000  # characters of a text whose tokens are recorded; of longer ones there is the sum
@@ -43,27 +44,36 @@ class _Reading(QRunnable):
 class Scoring(QObject):
     """running_changed: whether a text is being scored. scored: there are results, or none any more.
 
-    opened: the text of a file. progress: Progress. failed: message, hint, details.
+    opened: the text of a file. progress: Progress. choice_changed: what there is to compare with, or what is chosen.
+    failed: message, hint, details.
     """
 
     running_changed = Signal(bool)
     progress = Signal(object)
     scored = Signal()
     opened = Signal(str)
+    choice_changed = Signal()
     failed = Signal(str, str, str)
 
-    def __init__(self, workspace: Workspace, captures: Captures, second: Second) -> None:
+    def __init__(self, workspace: Workspace, captures: Captures, second: Second, adapters: Adapters) -> None:
         super().__init__()
         self._workspace = workspace
         self._captures = captures
         self._second = second
-        self._runs: dict[int, tuple[Run, bool]] = {}  # each with whether it is the second model's
+        self._adapters = adapters
+        self._runs: dict[int, tuple[Run, bool]] = {}  # each with whether it is the one to compare with
+        self.adapter = ""
+        """The path of the adapter that the model is compared with itself through, "" for none."""
+        self.strength = USUAL
+        self.compared = ""
+        """What the text was, or is being, compared with, in words."""
         self.key = ""
         self.text = ""
         self.first: Scored | None = None
         self.other: Scored | None = None
         workspace.model_changed.connect(self._on_model)
         second.changed.connect(self._on_second)
+        adapters.changed.connect(self._on_adapters)
 
     @property
     def running(self) -> bool:
@@ -80,21 +90,45 @@ class Scoring(QObject):
             return []
         return stretches(self.first.records, self.other.records)
 
+    @property
+    def offers(self) -> list[Offer]:
+        """The adapters to compare with, each as the model that has it."""
+        name = self.info.name if self.info is not None else ""
+        return [(f"{name} with {each}", path, why) for each, path, why in self._adapters.offers()]
+
+    def choose(self, path: str) -> None:
+        """Compare with the model as this adapter changes it; "" with the second model, where there is one."""
+        self.adapter = path
+        self.choice_changed.emit()
+
+    def set_strength(self, strength: float) -> None:
+        self.strength = strength
+        self.choice_changed.emit()
+
     def open(self, path: str) -> None:
         """Read a file; `opened` brings its text."""
         QThreadPool.globalInstance().start(_Reading(path, self))
 
     def score(self, text: str, source: str = "") -> None:
-        """Have a text scored, by both models where there are two. source: what an encoder-decoder reads."""
+        """Have a text scored, and by what it is compared with, if anything. source: what an encoder-decoder reads."""
         self.stop()
         self.text, self.first, self.other = text, None, None
         self.scored.emit()
         prompt = Prompt(text=text, source=source or None)
+        candidates = CANDIDATES if len(text) <= LONGEST else 0
+        commands, other = [Score(prompt, candidates)], self._second.info
+        self.compared = ""
+        if self.adapter and self.info is not None:
+            uses = (AdapterUse(self.adapter, self.strength),)
+            commands.append(Score(prompt, candidates, adapters=uses))
+            self.compared = f"{self.info.name} {self._adapters.words(uses)}".strip()
+        elif other is not None:
+            commands.append(Score(prompt, candidates, second=True))
+            self.compared = other.name
         self._runs = {}
-        for second in (False, True) if self._second.info is not None else (False,):
-            candidates = CANDIDATES if len(text) <= LONGEST else 0
-            run = self._workspace.submit(Score(prompt, candidates, second), self._take)
-            self._runs[run.id] = (run, second)
+        for command in commands:
+            run = self._workspace.submit(command, self._take)
+            self._runs[run.id] = (run, command is not commands[0])
         self.running_changed.emit(True)
 
     def stop(self) -> None:
@@ -122,8 +156,8 @@ class Scoring(QObject):
                 if not self._runs:
                     self.running_changed.emit(False)
 
-    def _keep(self, event: Scored, second: bool) -> None:
-        if second:
+    def _keep(self, event: Scored, compared: bool) -> None:
+        if compared:
             self.other = event
         else:
             self.first = event
@@ -137,8 +171,15 @@ class Scoring(QObject):
         self._forget()
 
     def _on_second(self, _: ModelInfo | None) -> None:
-        self.other = None
-        self.scored.emit()
+        if not self.adapter:
+            self.other = None
+            self.scored.emit()
+
+    def _on_adapters(self) -> None:
+        """An adapter that is gone, or that the model cannot take, is not chosen any more."""
+        if self.adapter not in [path for _, path, why in self._adapters.offers() if not why]:
+            self.adapter = ""
+        self.choice_changed.emit()
 
     def _forget(self) -> None:
         """What another model found is not this one's."""

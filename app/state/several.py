@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, Signal
 
+from app.state.adapters import settings_of
 from app.state.growing import STATUS, Growing, figures
 from app.state.storing import Storing
 from app.state.workspace import Workspace
@@ -85,7 +86,7 @@ class Several(QObject):
         """The id of the answer under way, or of the last that was."""
         self.dropped = ""
         """The id of one that was cut short before its first word, and is no answer."""
-        self._versions = [Version(Growing(workspace, message, command.sampling))]
+        self._versions = [Version(Growing(workspace, message, settings_of(command)))]
         self.run: Run = workspace.submit(command, self._take)
 
     @property
@@ -146,7 +147,7 @@ class Several(QObject):
     def _begin(self, event: Started) -> None:
         if not self._versions[-1].growing.open:
             message = dataclasses.replace(self._place, id=uuid.uuid4().hex, created=time.time())
-            self._versions.append(Version(Growing(self._workspace, message, self._command.sampling)))
+            self._versions.append(Version(Growing(self._workspace, message, settings_of(self._command))))
             self.latest = message.id
             self.began.emit(self.message)
         self._versions[-1].growing.begin(event)

@@ -11,6 +11,7 @@ from typing import Any
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.settings import Settings
+from app.state.adapters import uses_in
 from app.state.captures import Captures
 from app.state.library import Library
 from app.state.several import Several
@@ -124,7 +125,8 @@ class Shown(QObject):
         """Have the captures of a message brought for the panes: its stored records, and what led to it."""
         message = self.tree.get(key)
         if message is not None and message.role in ("assistant", "text"):
-            self._captures.set_context(key, self._prompt_before(message), message.model)
+            uses = uses_in(message.settings)
+            self._captures.set_context(key, self._prompt_before(message), message.model, adapters=uses)
             self._captures.want(key)
 
     def _go_to(self, leaf: str, keep: bool = True) -> None:

@@ -14,11 +14,12 @@ from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QPushButto
 
 from app import theme
 from app.widgets.flowing import FlowingText
-from app.widgets.form import Form
+from app.widgets.form import Form, NumberRow
 from app.widgets.ink import current_ink
+from app.widgets.model_box import ModelBox, Offer
 from app.widgets.named import named, quiet_button, toggle_button
 from app.widgets.token_strip import TokenStrip
-from engine import SamplingParams, TokenRecord
+from engine import AdapterUse, SamplingParams, TokenRecord
 
 PANE = "As set"
 LEAST = 250  # pixels: a column is no narrower
@@ -29,6 +30,7 @@ class SideColumn(QFrame):
     """chosen: a preset, "" for what the Sampling pane says. changed: SamplingParams. token_chosen: index of a token.
 
     model_chosen: the number of a model, 0 the loaded one. looked_at: the other panes are to show this side.
+    adapter_chosen: a path, or what stands in the place of one. strengthened: how strongly that adapter is on.
     """
 
     chosen = Signal(str)
@@ -39,6 +41,8 @@ class SideColumn(QFrame):
     token_chosen = Signal(int)
     model_chosen = Signal(int)
     looked_at = Signal()
+    adapter_chosen = Signal(str)
+    strengthened = Signal(object)
 
     def __init__(self, number: int, letter: str, size: int) -> None:
         """size: of the text, in pixels."""
@@ -70,6 +74,11 @@ class SideColumn(QFrame):
         self.models = named(QComboBox(), f"sideModel{letter}", f"Model of side {letter}")
         self.models.setMinimumWidth(64)
         self.models.activated.connect(self.model_chosen)
+        self.adapters = named(ModelBox("Adapters as set"), f"sideAdapter{letter}", f"Adapter of side {letter}")
+        self.adapters.setToolTip("Write this side through an adapter, or through those that the Sampling pane has on")
+        self.adapters.chosen.connect(self.adapter_chosen)
+        self.strength = NumberRow(AdapterUse.table()[0])
+        self.strength.changed.connect(self.strengthened)
         self.summary = QLabel(wordWrap=True)
         self.text = FlowingText()
         self.text.setAccessibleName(f"Answer of side {letter}")
@@ -91,7 +100,7 @@ class SideColumn(QFrame):
         self._column.setContentsMargins(12, 10, 12, 10)
         self._column.setSpacing(6)
         self._column.addLayout(head)
-        for part in (self.models, self.summary, self.text, self.strip):
+        for part in (self.models, self.adapters, self.strength, self.summary, self.text, self.strip):
             self._column.addWidget(part)
         self._column.addStretch(1)
         self._column.addLayout(foot)
@@ -112,6 +121,16 @@ class SideColumn(QFrame):
         self.models.addItems(list(names))
         self.models.setCurrentIndex(chosen)
         self.models.setVisible(len(names) > 1)
+
+    def show_adapters(self, offers: Sequence[Offer], chosen: str, strength: float, plain: str) -> None:
+        """The adapters that its model can take, and the one chosen; there is nothing to choose where there is none.
+
+        plain: what stands for no adapter at all; "" is what is on for the model.
+        """
+        self.adapters.show_models([("No adapter", plain, ""), *offers], chosen)
+        self.adapters.setVisible(bool(offers))
+        self.strength.setVisible(chosen not in ("", plain))
+        self.strength.set_value(strength)
 
     def show_settings(self, sampling: SamplingParams, baseline: SamplingParams, changed: Collection[str]) -> None:
         """What the side is written with, what its preset says, and the fields that differ."""
@@ -134,7 +153,7 @@ class SideColumn(QFrame):
             self.form.changed.connect(self.changed)
             self.form.reset.connect(self.reset)
             self.form.set_baseline(self._baseline, self._changed.__contains__)
-            self._column.insertWidget(3, self.form)
+            self._column.insertWidget(self._column.indexOf(self.summary) + 1, self.form)
         if self.form is not None:
             self.form.setVisible(shown)
 

@@ -27,8 +27,8 @@ def test_a_removed_folder_is_forgotten_and_nothing_else(state: State, fake: Fake
     state.models.add_folder("/n")
     state.models.remove_folder("/m")
     assert fake.given(Scan)[-1].folders == (str(BUNDLED), "/n")
-    assert state.models.folder_of(ModelCard("/n/deep/x", "x")) == "/n"
-    assert state.models.folder_of(ModelCard("/nn/x", "x")) == ""
+    assert state.models.folder_of("/n/deep/x") == "/n"
+    assert state.models.folder_of("/nn/x") == ""
 
 
 def test_only_the_latest_scan_counts(state: State, fake: FakeEngine, bridge: Bridge) -> None:
