@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.nn import functional
 
 from engine.adapters.files import AdapterFiles
 from engine.adapters.fitting import Place
@@ -27,7 +28,11 @@ from engine.models.base import Decoder, LanguageModel
 from engine.models.layers import project
 
 Addition = tuple[Tensor, Tensor, float]
-"""A [r, inputs] and B [outputs, r], float32, and what their product is multiplied by."""
+"""A [r, inputs] and B as [r, outputs], float32, and what their product is multiplied by.
+
+For one token that is up to twice as fast as the file's [outputs, r]: a few long rows are added, not many short ones
+multiplied.
+"""
 
 
 class Adapted(nn.Module):
@@ -48,10 +53,10 @@ class Adapted(nn.Module):
         return tuple(linear._added(x, y) for linear, y in zip(linears, results))
 
     def _added(self, x: Tensor, y: Tensor) -> Tensor:
-        rows, sums = x.flatten(0, -2).float(), y.flatten(0, -2).float()
+        x, sums = x.float(), y.float()
         for A, B, scale in self._additions:
-            sums = torch.addmm(sums, rows @ A.T, B.T, alpha=scale)
-        return sums.view(y.shape).to(y.dtype)
+            sums = sums.add(functional.linear(x, A) @ B, alpha=scale)
+        return sums.to(y.dtype)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +90,7 @@ def read(files: AdapterFiles, places: Sequence[Place], device: torch.device) -> 
                     raise broken(files.weights) from error
                 if not sides[-1].isfinite().all():
                     raise BadModelFiles(f"{files.name} holds numbers in {name} that are not finite.", AGAIN)
-            additions[place.module] = (sides[0], sides[1], place.scale)
+            additions[place.module] = (sides[0], sides[1].T.contiguous(), place.scale)
     return Adapter(files.stamp, additions)
 
 
