@@ -20,14 +20,18 @@ from engine.loading.safetensors import PRECISIONS, broken, listed, opened
 
 WEIGHTS = "adapter_model.safetensors"
 NAME = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
+PLAIN = "Look for a plain LoRA adapter."
 OTHERS = {
-    "lora_magnitude_vector": "DoRA's magnitudes",
-    "lora_embedding_": "trained embeddings",
-    "embed": "trained embeddings",
-    "modules_to_save": "whole layers",
-    "base_layer": "copies of the model's own weights",
+    "lora_magnitude_vector": ("DoRA's magnitudes", PLAIN),
+    "lora_embedding_": ("trained embeddings", PLAIN),
+    "modules_to_save": ("whole layers", PLAIN),
+    "base_layer": ("copies of the model's own weights", "Save it with PEFT's save_embedding_layers=False."),
+    "embed": ("trained embeddings", PLAIN),
 }
-"""What else PEFT writes beside the two matrices of each module."""
+"""What else PEFT writes beside the two matrices of each module, and what to do about it."""
+
+LONGEST, MOST = 300, 2**18
+"""Characters of a tensor's name, and how many tensors there may be: the largest model with experts has a tenth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +133,13 @@ def _shapes(file: Path) -> dict[tuple[str, str], tuple[int, ...]]:
     # The numpy door reads headers without torch.
     with opened(file, "np") as tensors:
         try:
-            for name in tensors.keys():  # noqa: SIM118, not a mapping
+            names = tensors.keys()
+            if len(names) > MOST:
+                raise BadModelFiles(f"{label} holds more than {MOST:,} tensors.", AGAIN)
+            for name in names:
                 part, found = tensors.get_slice(name), NAME.fullmatch(name)
-                if found is None:
-                    strange.append(name)
+                if found is None or len(name) > LONGEST:
+                    strange.append(name[:LONGEST])
                 elif part.get_dtype() not in PRECISIONS:
                     raise UnsupportedModel(
                         f"{label} holds {name} as {part.get_dtype()}, which Vitrine cannot read yet.",
@@ -142,16 +149,13 @@ def _shapes(file: Path) -> dict[tuple[str, str], tuple[int, ...]]:
                     shapes[found[1], found[2]] = tuple(part.get_shape())
         except SafetensorError as error:
             raise broken(file) from error
-    for mark, what in OTHERS.items():
+    for mark, (what, hint) in OTHERS.items():
         if any(mark in name for name in strange):
             raise UnsupportedModel(
-                f"{label} holds {what} beside the matrices of LoRA, which Vitrine cannot do yet.",
-                "Look for a plain LoRA adapter.",
+                f"{label} holds {what} beside the matrices of LoRA, which Vitrine cannot do yet.", hint
             )
     if strange:
-        raise UnsupportedModel(
-            f"{label} holds {listed(sorted(strange))}, no matrix of LoRA by its name.", "Look for a plain LoRA adapter."
-        )
+        raise UnsupportedModel(f"{label} holds {listed(sorted(strange))}, no matrix of LoRA by its name.", PLAIN)
     if not shapes:
         raise BadModelFiles(f"{label} holds no weights.", AGAIN)
     return shapes

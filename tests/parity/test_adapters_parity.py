@@ -12,12 +12,14 @@ import torch
 from checkpoints import loaded
 from decoder_variants import VARIANTS
 from decoders import TOLERANCE, Pair, ids_of, written
+from gguf_models import random_model
+from gguf_models import written as written_gguf
 from lora import adapted, products, write_adapter, write_files
 from safetensors.torch import load_file
 
 from engine.adapters.files import WEIGHTS
 from engine.adapters.settings import CONFIG
-from engine.models.base import Encoder, Seq2Seq
+from engine.models.base import Decoder, Encoder, Seq2Seq
 
 transformers = pytest.importorskip("transformers")
 peft = pytest.importorskip("peft")
@@ -32,6 +34,29 @@ SETTINGS: dict[str, dict[str, Any]] = {
     # Their experts are no modules any more in transformers, but parameters of three dimensions.
     "mixtral": {"target_modules": ATTENTION},
     "qwen3_moe": {"target_modules": ATTENTION},
+}
+BART: dict[str, Any] = {
+    "vocab_size": 131, "d_model": 36, "encoder_layers": 2, "decoder_layers": 3, "encoder_attention_heads": 3,
+    "decoder_attention_heads": 4, "encoder_ffn_dim": 53, "decoder_ffn_dim": 47, "max_position_embeddings": 48,
+}  # fmt: skip
+SEQ2SEQ: dict[str, dict[str, Any]] = {
+    "T5": {"vocab_size": 131, "d_model": 36, "d_kv": 10, "d_ff": 53, "num_layers": 2, "num_heads": 3},
+    "Bart": BART,
+    "Marian": {**BART, "pad_token_id": 1},
+    "Blenderbot": BART,
+}
+BERT: dict[str, Any] = {
+    "vocab_size": 131, "hidden_size": 36, "intermediate_size": 53, "num_hidden_layers": 2, "num_attention_heads": 3,
+    "max_position_embeddings": 48, "pad_token_id": 1,
+}  # fmt: skip
+ENCODERS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "Bert": (BERT, ["query", "value", "intermediate.dense"]),
+    "Roberta": (BERT, ["key", "output.dense"]),
+    "DistilBert": (
+        {"vocab_size": 131, "dim": 36, "hidden_dim": 53, "n_layers": 2, "n_heads": 3, "pad_token_id": 1},
+        ["q_lin", "v_lin", "lin2"],
+    ),
+    "ModernBert": ({**BERT, "bos_token_id": 2, "eos_token_id": 3}, ["Wqkv", "Wo"]),
 }
 
 
@@ -138,16 +163,16 @@ def test_experts_that_are_modules_of_their_own_take_adapters_of_the_time_when_th
     torch.testing.assert_close(found, pair.ours(ids), **TOLERANCE)
 
 
-def test_an_encoder_decoder_says_what_it_says_with_peft(tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", SEQ2SEQ)
+def test_an_encoder_decoder_says_what_it_says_with_peft(tmp_path: Path, family: str) -> None:
     torch.manual_seed(0)
-    config = transformers.T5Config(
-        vocab_size=131, d_model=36, d_kv=10, d_ff=53, num_layers=2, num_heads=3, decoder_start_token_id=0
-    )
-    theirs = transformers.T5ForConditionalGeneration(config).eval()
+    config = getattr(transformers, f"{family}Config")(**SEQ2SEQ[family], decoder_start_token_id=2)
+    head = "MTModel" if family == "Marian" else "ForConditionalGeneration"
+    theirs = getattr(transformers, family + head)(config).eval()
     theirs.save_pretrained(tmp_path / "tiny")
     ours = loaded(tmp_path / "tiny").model
     assert isinstance(ours, Seq2Seq)
-    theirs = saved(theirs, tmp_path / "adapter", r=3, target_modules=["q", "v", "wo"])
+    theirs = saved(theirs, tmp_path / "adapter", r=3, target_modules="all-linear")
     source, target = torch.randint(0, 131, (2, 12)), torch.randint(0, 131, (2, 7))
     with adapted(ours, (tmp_path / "adapter", 1.0)).in_place():
         found = ours.decode(target, ours.encode(source))
@@ -155,24 +180,36 @@ def test_an_encoder_decoder_says_what_it_says_with_peft(tmp_path: Path) -> None:
     torch.testing.assert_close(found, expected, **TOLERANCE)
 
 
-@pytest.mark.parametrize("head", ["BertForMaskedLM", "BertModel"])
-def test_an_encoder_says_what_it_says_with_peft(tmp_path: Path, head: str) -> None:
+@pytest.mark.parametrize("head", ["ForMaskedLM", "Model"])
+@pytest.mark.parametrize("family", ENCODERS)
+def test_an_encoder_says_what_it_says_with_peft(tmp_path: Path, family: str, head: str) -> None:
     torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=131, hidden_size=36, intermediate_size=53, num_hidden_layers=2, num_attention_heads=3
-    )
-    theirs = getattr(transformers, head)(config).eval()
+    config, targets = ENCODERS[family]
+    theirs = getattr(transformers, family + head)(getattr(transformers, f"{family}Config")(**config)).eval()
     theirs.save_pretrained(tmp_path / "tiny")
     ours = loaded(tmp_path / "tiny").model
     assert isinstance(ours, Encoder)
-    theirs = saved(theirs, tmp_path / "adapter", r=3, target_modules=["query", "value", "intermediate.dense"])
-    ids = torch.randint(0, 131, (2, 12))
+    theirs = saved(theirs, tmp_path / "adapter", r=3, target_modules=targets)
+    ids = torch.randint(4, 131, (2, 12))
     with adapted(ours, (tmp_path / "adapter", 1.0)).in_place():
         states = ours(ids)
-        found = ours.fill(states) if head == "BertForMaskedLM" else states
+        found = states if head == "Model" else ours.fill(states)
     expected = theirs(ids)
-    expected = expected.logits if head == "BertForMaskedLM" else expected.last_hidden_state
+    expected = expected.last_hidden_state if head == "Model" else expected.logits
     torch.testing.assert_close(found, expected, **TOLERANCE)
+
+
+@pytest.mark.parametrize("variant", ["llama, grouped, tied, linear", "bloom", "falcon, grouped", "gpt2", "phi3"])
+def test_a_model_from_a_gguf_file_takes_what_was_trained_on_its_folder(tmp_path: Path, variant: str) -> None:
+    """Whose rows llama.cpp keeps in another order."""
+    theirs = random_model(variant)
+    ours = loaded(written_gguf(tmp_path / "tiny.gguf", theirs)).model
+    assert isinstance(ours, Decoder)
+    settings = SETTINGS.get(theirs.config.model_type, {})
+    theirs = saved(theirs, tmp_path / "adapter", **{"r": 3, "target_modules": "all-linear", **settings})
+    ids = ids_of(ours, 20)
+    with adapted(ours, (tmp_path / "adapter", 1.0)).in_place():
+        torch.testing.assert_close(ours(ids), theirs(ids).logits, **TOLERANCE)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

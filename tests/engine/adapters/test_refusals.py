@@ -174,6 +174,12 @@ def test_tensors_of_another_kind_are_refused(tiny: LanguageModel, folder: Path, 
     assert what in refused(tiny, folder, UnsupportedModel)
 
 
+def test_names_that_go_on_and_on_are_cut_off(tiny: LanguageModel, folder: Path) -> None:
+    name = f"base_model.model.{'q_proj.' * 10_000}lora_A.weight"
+    rewritten(folder, lambda tensors: tensors.update({name: torch.ones(2, 2)}))
+    assert len(refused(tiny, folder, UnsupportedModel)) < 500
+
+
 def test_numbers_of_another_format_are_refused(tiny: LanguageModel, folder: Path) -> None:
     rewritten(folder, lambda tensors: tensors.update({NAME.format("A"): torch.ones(4, 24, dtype=torch.int64)}))
     assert "as I64" in refused(tiny, folder, UnsupportedModel)
