@@ -14,13 +14,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from engine.adapters.settings import AGAIN, CONFIG, Settings, read_settings
+from engine.adapters.settings import AGAIN, CONFIG, PLAIN, Settings, read_settings
 from engine.errors import BadModelFiles, UnsupportedModel
 from engine.loading.safetensors import PRECISIONS, broken, listed, opened
 
 WEIGHTS = "adapter_model.safetensors"
 NAME = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
-PLAIN = "Look for a plain LoRA adapter."
 OTHERS = {
     "lora_magnitude_vector": ("DoRA's magnitudes", PLAIN),
     "lora_embedding_": ("trained embeddings", PLAIN),
@@ -139,7 +138,7 @@ def _shapes(file: Path) -> dict[tuple[str, str], tuple[int, ...]]:
             for name in names:
                 part, found = tensors.get_slice(name), NAME.fullmatch(name)
                 if found is None or len(name) > LONGEST:
-                    strange.append(name[:LONGEST])
+                    strange.append(" ".join(name.split())[:LONGEST])
                 elif part.get_dtype() not in PRECISIONS:
                     raise UnsupportedModel(
                         f"{label} holds {name} as {part.get_dtype()}, which Vitrine cannot read yet.",

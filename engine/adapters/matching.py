@@ -15,7 +15,7 @@ from pathlib import Path
 from engine.adapters.settings import AGAIN, ALL_LINEAR, Settings
 from engine.errors import BadModelFiles
 
-PLAIN = re.compile(r"[\w.-]*")
+LITERAL = re.compile(r"[\w.-]*")
 """What is a name and no pattern; its points then stand for themselves."""
 
 IN_A_LAYER = re.compile(r"(?:.*?\.)??(?P<stack>[^.]+)\.(?P<number>\d+)\.")
@@ -36,7 +36,7 @@ def targeted(settings: Settings, names: Collection[str]) -> set[str]:
 def ranks_and_alphas(settings: Settings, names: Collection[str]) -> dict[str, tuple[int, float]]:
     """The rank and alpha of each of the names: those of the first pattern that it ends with."""
     keys = {*settings.ranks, *settings.alphas}
-    fitting = {key: {name for name in names if _ends(name, key)} for key in keys if PLAIN.fullmatch(key)}
+    fitting = {key: {name for name in names if _ends(name, key)} for key in keys if LITERAL.fullmatch(key)}
     patterns = sorted(keys - fitting.keys())
     fitting |= zip(patterns, _fitting(settings, [rf"(.*\.)?({key})" for key in patterns], names))
 

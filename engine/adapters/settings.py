@@ -18,6 +18,10 @@ from engine.models.reader import Reader
 CONFIG = "adapter_config.json"
 ALL_LINEAR = "all-linear"
 AGAIN = "Download the adapter again."
+PLAIN = "Look for a plain LoRA adapter."
+
+LONGEST = 120
+"""Characters of the base model's name, which may be anything, that are shown."""
 
 KNOWN = frozenset(
     {
@@ -76,13 +80,13 @@ def read_settings(folder: Path) -> Settings:
     reader.choice("peft_type", ("LORA",), "LORA")
     for key in sorted(raw.keys() - KNOWN):
         if raw[key]:
-            raise reader.refusal(key, raw[key], HINTS.get(key, "Look for a plain LoRA adapter."))
+            raise reader.refusal(key, raw[key], HINTS.get(key, PLAIN))
     reader.choice("bias", ("none",), "none")
     reader.choice("init_lora_weights", FIRST_NUMBERS, True)
     return Settings(
         name=name,
         source=reader.source,
-        base=reader.take("base_model_name_or_path", str, ""),
+        base=" ".join(reader.take("base_model_name_or_path", str, "").split())[:LONGEST],
         rank=reader.count("r", 8),
         alpha=_number(reader, "lora_alpha", 8.0),
         ranks={key: _inner(reader, "rank_pattern").count(key) for key in reader.take("rank_pattern", dict, {})},

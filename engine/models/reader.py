@@ -42,7 +42,10 @@ class Reader:
                 raise BadModelFiles(f"{self.source} does not say {key}.", self._again)
             return default
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            try:
+                value = float(value)
+            except OverflowError:
+                raise self._bad(key, value, "which is too large") from None
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise self._bad(key, value, f"not {KINDS[kind]}")
         return value

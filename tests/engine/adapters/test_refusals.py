@@ -95,6 +95,7 @@ def test_settings_that_are_no_object(tiny: LanguageModel, folder: Path, text: st
         ({"r": "8"}, "sets r to '8'"),
         ({"lora_alpha": "big"}, "lora_alpha"),
         ({"lora_alpha": float("inf")}, "lora_alpha"),
+        ({"lora_alpha": 10**400}, "lora_alpha"),
         ({"use_rslora": 1}, "use_rslora"),
         ({"target_modules": None}, "does not say target_modules"),
         ({"target_modules": True}, "target_modules"),
