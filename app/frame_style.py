@@ -38,6 +38,7 @@ QPushButton#primary {{ background: {accent}; color: {on_accent}; border: 2px sol
 QPushButton#primary:hover {{ background: {accent_hover}; border-color: {accent_hover}; }}
 QPushButton#primary:disabled {{ background: {line}; border-color: {line}; color: {muted}; }}
 
+#focusMark {{ background: {accent}; }}
 #userTurn {{ background: {raised}; border-radius: 10px; }}
 #answerTurn, #userTurn QTextBrowser, #answerTurn QTextBrowser {{ background: transparent; border: none; padding: 0; }}
 #messageEdit {{ background: {surface}; border: 1px solid {line}; border-radius: 6px; padding: 6px; }}

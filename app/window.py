@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import importlib
 
-from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QPaintEvent, QResizeEvent
+from PySide6.QtCore import QByteArray, QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
 from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow, QMenu, QSplitter, QWidget
 
 from app import actions, frame_style, theme
@@ -59,12 +59,12 @@ class Window(QMainWindow):
         self.setAcceptDrops(True)
         self._state = state
         self._settings = state.settings
-        self._seen = False
         self._steps_down = 0  # how many of the bounds above the window is below
         self._sized = False  # the docks have got their widths and heights, ours or the person's
         self._put_away: list[Dock] = []
         self._wide_state: QByteArray | None = None
         self.chat = chat.Pane(state)
+        self.chat.installEventFilter(self)  # until it is painted
         self.chats = chats.Pane(state)
         self._split = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False, handleWidth=1)
         self._split.addWidget(self.chats)
@@ -315,11 +315,11 @@ class Window(QMainWindow):
         self.actions_by_name["sidebar"].setChecked(not self.chats.isHidden())
         self.chat.focus_composer()
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
-        if not self._seen:
-            self._seen = True
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if watched is self.chat and event.type() == QEvent.Type.Paint:
+            self.chat.removeEventFilter(self)
             QTimer.singleShot(0, self, self._on_painted)
+        return super().eventFilter(watched, event)
 
     def _on_painted(self) -> None:
         self.painted.emit()

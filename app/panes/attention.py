@@ -120,6 +120,7 @@ class Pane(QWidget):
         self.rolled = toggle_button("attentionRollout", "Rollout")
         self.rolled.setToolTip(ROLLOUT)
         self.rolled.toggled.connect(self.refresh)
+        self.rolled.hide()
         self.copy = quiet_button("attentionCopy", "Copy the row in focus")
         self.copy.clicked.connect(self._on_copy)
         self.save = quiet_button("attentionSave", "Save the map as a picture or as CSV")
@@ -135,7 +136,11 @@ class Pane(QWidget):
         line.addStretch(1)
         for widget in (self.mean, self.as_text, self.as_table, self.copy, self.save):
             line.addWidget(widget)
-        self._lay_head(wide=True)
+        self._head_line.addWidget(self.title, 0, 0)
+        self._head_line.addWidget(self.parts, 0, 1)
+        self._head_line.addWidget(self.rolled, 0, 2)
+        self._head_line.addWidget(self._buttons, 0, 3)
+        self._wide = True  # all in one line
         return self._head_line
 
     def _make_body(self) -> HeadsAndMap:
@@ -324,10 +329,9 @@ class Pane(QWidget):
     def _lay_head(self, wide: bool) -> None:
         """All in one line, or the buttons in a line of their own."""
         self.rolled.setVisible(self.as_text.isChecked() and self._part.looks == self._part.seen)
-        self._head_line.addWidget(self.title, 0, 0)
-        self._head_line.addWidget(self.parts, 0, 1)
-        self._head_line.addWidget(self.rolled, 0, 2)
-        self._head_line.addWidget(self._buttons, *((0, 3) if wide else (1, 0, 1, 3)))
+        if wide != self._wide:
+            self._wide = wide
+            self._head_line.addWidget(self._buttons, *((0, 3) if wide else (1, 0, 1, 3)))
 
     def _later(self, *_: object) -> None:
         if self.isVisible() and not self._timer.isActive():

@@ -27,8 +27,9 @@ class Pane(QFrame):
         self._used = named(QLabel(), "caption")
         self._context = slim_bar("Context used", 120)
         self._speed = named(QLabel(), "caption")
-        self._speed.setMinimumWidth(76)
-        self._speed.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self._speed.setText("10,000 tok/s")
+        for label in (self._used, self._speed):
+            label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 3, 12, 3)
         row.setSpacing(8)
@@ -39,6 +40,7 @@ class Pane(QFrame):
         row.addWidget(self._used)
         row.addWidget(self._context)
         row.addWidget(self._speed)
+        keep_size(self._speed)
         self.setFixedHeight(30)
         state.workspace.model_changed.connect(self._show_model)
         state.adapters.changed.connect(self._show_name)
@@ -58,6 +60,8 @@ class Pane(QFrame):
         else:
             self._model.setToolTip(info.runs)
             self._model.setAccessibleDescription(info.runs)
+            self._used.setText(f"context {info.context:,} / {info.context:,}")
+            keep_size(self._used)
             self._used.setText(f"context 0 / {info.context:,}")
             self._context.setRange(0, info.context)
         self._show_name()
@@ -102,3 +106,9 @@ class Pane(QFrame):
 
     def _show_icons(self, *_: object) -> None:
         self._cancel.setIcon(theme.icon("x", 16, "muted"))
+
+
+def keep_size(label: QLabel) -> None:
+    """As large as what it says now: other words will not have the window laid out again."""
+    label.ensurePolished()
+    label.setFixedSize(label.sizeHint())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QEvent, QPoint, QSize, Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QDockWidget, QFrame, QHBoxLayout, QLabel, QWidget
 
 from app import theme
@@ -24,7 +25,8 @@ class Dock(QDockWidget):
         self._awake = False
         self._bar = TitleBar(title, self)
         self.setTitleBarWidget(self._bar)
-        self.setWidget(named(QFrame(), "paneHolder"))
+        self._holder = _Holder()
+        self.setWidget(self._holder)
         self.setMinimumWidth(LEAST_WIDTH)
         self.visibilityChanged.connect(self._on_visible)
 
@@ -36,18 +38,62 @@ class Dock(QDockWidget):
     @property
     def pane(self) -> QWidget | None:
         """The content, once it is there."""
-        return self.widget() if self._make is None else None
+        return self._holder.pane
 
     def build(self) -> QWidget:
         """The content, now."""
         if self._make is not None:
             make, self._make = self._make, None
-            self.setWidget(make())
-        return self.widget()
+            self._holder.hold(make())
+        assert self._holder.pane is not None
+        return self._holder.pane
 
     def _on_visible(self, visible: bool) -> None:
         if visible and self._awake:
             self.build()
+
+
+class _Holder(QFrame):
+    """Stands between a pane and its dock, and hands on only what changes the room that the pane needs.
+
+    Without it every new number in a pane has the window lay out all its docks and draw what stands between them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("paneHolder")
+        self.pane: QWidget | None = None
+        self._least = QSize()
+
+    def hold(self, pane: QWidget) -> None:
+        self.pane = pane
+        pane.setParent(self)
+        pane.setGeometry(self.rect())
+        pane.show()
+        self._measure()
+
+    def _measure(self) -> None:
+        least = self.minimumSizeHint()
+        if least != self._least:
+            self._least = least
+            self.updateGeometry()
+
+    def minimumSizeHint(self) -> QSize:
+        if self.pane is None:
+            return QSize()
+        return self.pane.minimumSizeHint().expandedTo(self.pane.minimumSize())
+
+    def sizeHint(self) -> QSize:
+        return self.pane.sizeHint() if self.pane is not None else QSize()
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.LayoutRequest:
+            self._measure()
+        return super().event(event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        if self.pane is not None:
+            self.pane.resize(event.size())
 
 
 class TitleBar(QFrame):

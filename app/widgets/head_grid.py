@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QGuiApplication,
-    QHelpEvent,
     QImage,
     QKeyEvent,
     QKeySequence,
@@ -21,7 +20,7 @@ from PySide6.QtGui import (
     QPen,
     QResizeEvent,
 )
-from PySide6.QtWidgets import QFrame, QScrollArea, QToolTip, QWidget
+from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 
 from app import theme
 from app.widgets.tint import hatching, tinted
@@ -46,6 +45,7 @@ class HeadGrid(QWidget):
         self._cells: npt.NDArray[np.floating] | None = None
         self._theme = theme.current()  # of the image
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMouseTracking(True)
         self.setAccessibleName("Heads")
         self._describe()
 
@@ -122,12 +122,9 @@ class HeadGrid(QWidget):
 
     # --- Qt -----------------------------------------------------------------------------------------------------------
 
-    def event(self, event: QEvent) -> bool:
-        if isinstance(event, QHelpEvent):
-            place = self._at(event.pos().x(), event.pos().y())
-            QToolTip.showText(event.globalPos(), f"Layer {place[0]}, head {place[1]}" if place else "", self)
-            return True
-        return super().event(event)
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        place = self._at(event.position().x(), event.position().y())
+        self.setToolTip(f"Layer {place[0]}, head {place[1]}" if place else "")
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         place = self._at(event.position().x(), event.position().y())
@@ -195,16 +192,19 @@ class HeadArea(QScrollArea):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._grid = grid
         self.setWidget(grid)
+        self.setMaximumSize(grid.sizeHint())  # else it would ask for more room than there is
         self.viewport().setAutoFillBackground(False)
         grid.setAutoFillBackground(False)
         grid.moved.connect(lambda place: self.ensureVisible(place.x(), place.y(), 24, 24))
 
     def show_grid(self, size: QSize, room: QSize) -> None:
         """Give the grid this size, and itself as much of it as there is room for."""
-        self._grid.setFixedSize(size)
         bar = self.verticalScrollBar().sizeHint().width() if size.height() > room.height() else 0
-        self.setMaximumSize((size + QSize(bar, 0)).boundedTo(room))
-        self.updateGeometry()
+        most = (size + QSize(bar, 0)).boundedTo(room)
+        if (size, most) != (self._grid.minimumSize(), self.maximumSize()):
+            self._grid.setFixedSize(size)
+            self.setMaximumSize(most)
+            self.updateGeometry()
 
     def sizeHint(self) -> QSize:
         return self.maximumSize()

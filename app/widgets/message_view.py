@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QRectF, Qt, QUrl, Signal
+from PySide6.QtCore import QEvent, Qt, QUrl, Signal
 from PySide6.QtGui import (
-    QColor,
     QDesktopServices,
     QEnterEvent,
     QGuiApplication,
-    QPainter,
-    QPaintEvent,
     QResizeEvent,
     QTextBlockFormat,
     QTextCursor,
@@ -122,6 +119,8 @@ class MessageView(QFrame):
         column.addLayout(row)
         column.addWidget(foot)
         self._turn_layout = turn
+        self._mark = named(QFrame(self), "focusMark")
+        self._mark.hide()
         self._markdown = MarkdownDocument(self.text.document(), ink) if self._answer else None
         self._draw()
         self._show_state()
@@ -313,7 +312,7 @@ class MessageView(QFrame):
 
     def show_actions(self) -> None:
         """On hover and on focus; the space is always kept, so nothing moves."""
-        self.update()  # the mark of the focus too
+        self._mark.setVisible(self.text.hasFocus() or (self.strip is not None and self.strip.text.hasFocus()))
         focus = QApplication.focusWidget()
         wanted = (self.underMouse() or (focus is not None and self.isAncestorOf(focus))) and self._editor is None
         if wanted and self._actions is None:
@@ -342,13 +341,8 @@ class MessageView(QFrame):
         super().leaveEvent(event)
         self.show_actions()
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
-        if self.text.hasFocus() or (self.strip is not None and self.strip.text.hasFocus()):
-            painter = QPainter(self)
-            painter.fillRect(QRectF(2, 2, 3, self.height() - 34), QColor(theme.current().accent))
-
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
+        self._mark.setGeometry(2, 2, 3, self.height() - 34)
         self._fit_bubble()
         self._show_score()

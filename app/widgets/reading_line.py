@@ -22,10 +22,12 @@ class ReadingLine(QWidget):
         row.addWidget(self._words)
         row.addWidget(self._bar, 0, Qt.AlignmentFlag.AlignVCenter)
         row.addStretch(1)
-        self.show_progress(None)
+        self._bar.hide()
 
     def show_progress(self, progress: Progress | None) -> None:
         """None clears the line; its space stays."""
+        if progress is None and not self._words.text():
+            return
         counted = progress is not None and progress.total > 0
         self._bar.setVisible(counted)
         if progress is None:

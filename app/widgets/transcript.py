@@ -259,11 +259,9 @@ class Transcript(QScrollArea):
                 if widget is not None and view.isAncestorOf(widget):
                     view.show_actions()
 
-    def event(self, event: QEvent) -> bool:
+    def customEvent(self, event: QEvent) -> None:
         if event.type() == FILL:
             self._fill()
-            return True
-        return super().event(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
