@@ -1,6 +1,7 @@
 """Stand-ins for tests of the app: an engine that plays a script, and values to script it with.
 
-The fake answers store commands from memory and scans with `cards`; what a model would say, a test plays.
+The fake answers store commands from memory, scans with `cards` and searches for adapters with `adapters`; what a model
+would say, a test plays.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import numpy as np
 
 from engine import (
     STEPS,
+    AdapterCard,
+    Adapters,
     Cards,
     Chat,
     ChatOpened,
@@ -23,6 +26,7 @@ from engine import (
     Done,
     Event,
     Failed,
+    FindAdapters,
     Inspect,
     ListChats,
     ModelCard,
@@ -53,6 +57,7 @@ class FakeEngine:
         self.runs: dict[int, tuple[Run, Command]] = {}
         self.started = self.stopped = False
         self.cards: tuple[ModelCard, ...] = ()
+        self.adapters: dict[str, tuple[AdapterCard, ...]] = {}  # by the model that is to take them
         self.chats: dict[str, Chat] = {}
         self.messages: dict[str, StoredMessage] = {}
         self.records: dict[str, tuple[TokenRecord, ...]] = {}
@@ -70,7 +75,7 @@ class FakeEngine:
         self.runs[run.id] = (run, command)
         if isinstance(command, StoreCommand) and self.broken is not None:
             self.play(run.id, [self.broken])
-        elif isinstance(command, StoreCommand | Scan | Inspect):
+        elif isinstance(command, StoreCommand | Scan | Inspect | FindAdapters):
             mended, self.mended = self.mended, ""
             said = [Progress(run.id, mended, 0, 0)] if mended else []
             self.play(run.id, [*said, *self._answer(command), Done(run.id)])
@@ -104,6 +109,8 @@ class FakeEngine:
         match command:
             case Scan() | Inspect():
                 return [Cards(0, self.cards)]
+            case FindAdapters(_, model):
+                return [Adapters(0, self.adapters.get(model, ()))]
             case ListChats(query):
                 chats = [c for c in self.chats.values() if c.id not in self.deleted]
                 found = [c for c in chats if query.casefold() in c.title.casefold()]

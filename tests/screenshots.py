@@ -30,6 +30,9 @@ class Shot:
     what_if: the steps of the token in focus, under settings moved after the answer. ask: the object name of a pane's
     field, and what is written there and asked. press: object names of buttons that are pressed at the end; "name:1"
     raises a page of tabs. answers: to each thing said. settings: of the sampling, over those of all pictures.
+    adapter: how strongly a random adapter is on, at -1 there is one and it is off. through: what the second side, or
+    the second reading of a text, goes through: "adapter", or a bundled model. watch: the picture is taken while the
+    last answer is written, after so many tokens.
     """
 
     theme: str = "light"
@@ -44,12 +47,17 @@ class Shot:
     press: tuple[str, ...] = ()
     answers: int = 1
     settings: tuple[tuple[str, Any], ...] = ()
+    adapter: float = 0.0
+    through: str = ""
+    watch: int = 0
 
 
 TEXT = (
     "Hello! It is nice to meet you. Once upon a time there was a little dog who liked to play in the park.\n\n"
     "Quarterly revenue rose by seven per cent, said the treasurer."
 )
+
+BESIDE = "The cat sat on the mat because it was tired."
 
 FOLDS = ("fold-Words", "fold-Structured answer")
 TEXTS = (
@@ -88,6 +96,56 @@ SHOTS = {
     "text-light": Shot(panes=("score",), ask=("scoredText", TEXT)),
     "text-dark": Shot(theme="dark", size=(1600, 1000), panes=("score",), ask=("scoredText", TEXT)),
     "text-small": Shot(size=(900, 600), panes=("score",), ask=("scoredText", TEXT)),
+    "sides-adapter-light": Shot(
+        panes=("compare",), ask=("comparePrompt", "Tell me a story about a cat."), adapter=-1, through="adapter"
+    ),
+    "sides-adapter-dark": Shot(
+        theme="dark",
+        size=(900, 600),
+        panes=("compare",),
+        ask=("comparePrompt", "Tell me a story about a cat."),
+        adapter=-1,
+        through="adapter",
+    ),
+    "sides-live-dark": Shot(
+        theme="dark",
+        size=(1600, 1000),
+        panes=("compare", "attention"),
+        ask=("comparePrompt", "Tell me a story about a cat."),
+        press=("sideLookB",),
+        watch=30,
+    ),
+    "text-adapter-light": Shot(panes=("score",), ask=("scoredText", TEXT), adapter=-1, through="adapter"),
+    "text-adapter-dark": Shot(
+        theme="dark", size=(900, 600), panes=("score",), ask=("scoredText", TEXT), adapter=-1, through="adapter"
+    ),
+    "beside-light": Shot(panes=("inside",), ask=("besideText", BESIDE), press=("insideTabs:2",), through="stories260K"),
+    "beside-dark": Shot(
+        theme="dark",
+        size=(1600, 1000),
+        panes=("inside",),
+        ask=("besideText", BESIDE),
+        press=("insideTabs:2",),
+        through="babyllama-361",
+    ),
+    "beside-small": Shot(
+        size=(900, 600), panes=("inside",), ask=("besideText", BESIDE), press=("insideTabs:2",), through="stories260K"
+    ),
+    "beside-tall": Shot(
+        theme="dark",
+        size=(900, 1400),
+        panes=("inside",),
+        ask=("besideText", BESIDE),
+        press=("insideTabs:2",),
+        through="stories260K",
+    ),
+    "adapters-light": Shot(panes=("sampling", "probabilities"), adapter=0.8),
+    "adapters-dark": Shot(theme="dark", size=(900, 600), panes=("sampling",), adapter=0.8),
+    "models-adapters-light": Shot(panes=("models",), size=(1280, 1000), adapter=-1, press=("adapterButton",)),
+    "models-adapters-dark": Shot(
+        theme="dark", size=(900, 600), panes=("models",), adapter=-1, press=("adapterButton",)
+    ),
+    "several-live-light": Shot(answers=3, watch=50),
     "tokenizers-light": Shot(panes=("score",), press=("textTabs:1", "addTokenizer")),
     "tokenizers-dark": Shot(theme="dark", size=(1600, 1000), panes=("score",), press=("textTabs:1", "addTokenizer")),
     "several-light": Shot(answers=3),
@@ -109,6 +167,22 @@ SHOTS = {
 }
 
 
+def write_adapters(folder: Path, model: str) -> Path:
+    """A random adapter for a bundled model, strong enough to be seen, and one that does not fit; returns the first."""
+    from checkpoints import loaded
+    from lora import write_adapter
+
+    models, ends = ROOT / "assets" / "models", ("q_proj", "v_proj", "o_proj")
+    for name in ("babyllama-361", "stories260K"):
+        if name != model:
+            other = loaded(models / name).model
+            write_adapter(folder / "another-tongue", other, *ends, base_model_name_or_path=f"somebody/{name}")
+            break
+    base = f"somebody/{model}"
+    ours = loaded(models / model).model
+    return write_adapter(folder / "tall-tales", ours, *ends, lora_alpha=1.2, base_model_name_or_path=base)
+
+
 def take(shot: Shot, path: Path) -> None:
     from PySide6.QtCore import QEventLoop, QTimer
     from PySide6.QtWidgets import QAbstractButton, QApplication, QScrollArea, QTabWidget, QWidget
@@ -120,7 +194,7 @@ def take(shot: Shot, path: Path) -> None:
     from app.state import make_state
     from app.widgets.ask_text import TextField
     from app.window import Window
-    from engine import Engine, SamplingParams, data_folder
+    from engine import Engine, SamplingParams, Tokens, data_folder
 
     app = QApplication(["vitrine"])
     settings = Settings(data_folder())
@@ -146,6 +220,19 @@ def take(shot: Shot, path: Path) -> None:
         wait(lambda: time.monotonic() > end)
 
     wait(lambda: state.workspace.info is not None and bool(state.models.cards))
+    adapter = ""
+    if shot.adapter:
+        folder = data_folder() / "adapters"
+        adapter = str(write_adapters(folder, shot.model))
+        state.models.add_folder(str(folder))
+        wait(lambda: any(card.reason for card in state.adapters.cards()))
+        state.adapters.set_weight(adapter, max(0.0, shot.adapter))
+    if shot.through == "adapter":
+        state.comparison.choose_adapter(1, adapter)
+        state.scoring.choose(adapter)
+    elif shot.through:
+        state.second.load(str(ROOT / "assets" / "models" / shot.through))
+        wait(lambda: state.second.info is not None)
     state.presets.set_sampling(SamplingParams(temperature=0.9, seed=7, max_new_tokens=120, **dict(shot.settings)))
     for name in shot.panes:
         shown = window.docks[name].toggleViewAction()
@@ -153,10 +240,15 @@ def take(shot: Shot, path: Path) -> None:
             shown.trigger()
         window.docks[name].raise_()
     settle()
+    written = [0]
+    state.workspace.event.connect(lambda event: written.append(len(event.records)) if isinstance(event, Tokens) else 0)
     for text in shot.said:
         state.conversation.send(text, shot.answers)
-        wait(lambda: state.conversation.answering is None)
-    settle()
+        live = shot.watch if text == shot.said[-1] and not any(shot.ask) else 0
+        written.clear()
+        wait(lambda live=live: state.conversation.answering is None or 0 < live <= sum(written))
+    if not (shot.watch and state.conversation.answering):
+        settle()
     if shot.tokens:
         window.actions_by_name["tokens"].trigger()
         settle()
@@ -165,13 +257,18 @@ def take(shot: Shot, path: Path) -> None:
     if shot.what_if:
         state.presets.set_sampling(state.presets.sampling.replace(temperature=1.4, repetition_penalty=1.1))
         next(button for button in window.findChildren(QAbstractButton) if button.text() == "Steps").click()
-    settle(1.5)
+    settle(0.2 if shot.watch else 1.5)
     if any(shot.ask):
+        for name, _, page in (pressed.partition(":") for pressed in shot.press):
+            if page:
+                window.findChild(QTabWidget, name).setCurrentIndex(int(page))
         field = window.findChild(TextField, shot.ask[0])
         field.setPlainText(shot.ask[1])
+        written.clear()
         field.submitted.emit()
-        wait(lambda: not state.comparison.running and not state.scoring.running)
-        settle()
+        busy = (state.comparison, state.scoring, state.beside)
+        wait(lambda: not any(each.running for each in busy) or 0 < shot.watch <= sum(written))
+        settle(0.1 if shot.watch else 0.6)
     for name, _, page in (pressed.partition(":") for pressed in shot.press):
         found = window.findChild(QWidget, name)
         if isinstance(found, QTabWidget):
@@ -183,7 +280,7 @@ def take(shot: Shot, path: Path) -> None:
             area = area.parent()
         if area is not None:
             area.ensureWidgetVisible(found, 0, 400)
-        settle(1.0)
+        settle(0.4 if shot.watch else 1.0)
     window.grab().save(str(path))
     window.close()
     session.end()

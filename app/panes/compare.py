@@ -23,7 +23,7 @@ from app.widgets.second_chooser import SecondChooser
 from app.widgets.side_column import SideColumn, spread, status_words
 
 NAME, TITLE, ICON = "compare", "Side by side", "layers"
-WORDS = "One prompt, answered at once with other settings, seeds or models. Keep takes an answer into the chat."
+WORDS = "One prompt, answered at once in two to four ways. Keep takes an answer into the chat."
 HEAD = ("Side", "Word", "A has", "It has")
 MARKED = "Underlined: what side A does not have there. The table says the same in words."
 ALIKE = "The answers are the same."

@@ -92,7 +92,7 @@ class Pane(QWidget):
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _make_head(self) -> QVBoxLayout:
-        self.add = named(QPushButton("Add a folder"), "addFolder")
+        self.add = named(QPushButton(" Add a folder"), "addFolder", "Add a folder")
         self.add.setToolTip(CHOOSE)
         self.add.clicked.connect(self._choose_folder)
         self.how = toggle_button("loadParams", "How to load")

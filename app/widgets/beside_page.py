@@ -25,7 +25,7 @@ from app.widgets.second_chooser import SecondChooser
 from app.widgets.value_map import MapOrTable
 from engine import PositionMap
 
-WORDS = "One text, read by the model and by a second one: where each token looks, its position and its mask."
+WORDS = "One text, as the model and a second one read it."
 EXAMPLE = "The cat sat on the mat because it was tired."
 HINT = "Point at a cell, or use the arrow keys."
 ATTENTION, POSITIONS, MASK = "Attention", "Positions", "Mask"
@@ -155,15 +155,19 @@ class BesidePage(AskPage):
         self.head.currentIndexChanged.connect(self._draw)
         self.as_table = toggle_button("besideTable", "Table")
         self.as_table.setToolTip("Both maps as tables")
-        self.foot.insertWidget(0, self.what)
-        self.foot.insertWidget(1, self.as_table)
+        self.foot.removeWidget(self.button)  # it stands beside the field: what is read is worth the height
+        asking = QHBoxLayout()
+        asking.setSpacing(8)
+        asking.addWidget(self.field, 1)
+        asking.addWidget(self.button, 0, Qt.AlignmentFlag.AlignTop)
         self._choosers = QWidget()
         choosers = QHBoxLayout(self._choosers)
         choosers.setContentsMargins(0, 0, 0, 0)
         choosers.setSpacing(4)
-        for chooser in (self.layer, self.head):
-            chooser.setMinimumWidth(64)
+        for chooser in (self.what, self.layer, self.head):
+            chooser.setMinimumWidth(52)
             choosers.addWidget(chooser)
+        choosers.addWidget(self.as_table)
         choosers.addStretch(1)
         self.columns = (
             MapColumn("besideFirst", "Map of the model"),
@@ -174,9 +178,8 @@ class BesidePage(AskPage):
         self._grid.setSpacing(12)
         for column in self.columns:
             self.as_table.toggled.connect(column.view.show_table)
-        self.body.addWidget(self.field)
+        self.body.addLayout(asking)
         self.body.addWidget(self.seconds)
-        self.body.addLayout(self.foot)
         self.body.addWidget(self._choosers)
         self.body.addWidget(self.notice)
         self.body.addLayout(self._grid)
@@ -188,8 +191,7 @@ class BesidePage(AskPage):
         if len(sides) == len(self._sides) and all(map(_same, sides, self._sides)):
             return
         self._sides = sides
-        for chooser in (self._choosers, self.as_table):
-            chooser.setVisible(any(side.tokens for side in sides))
+        self._choosers.setVisible(any(side.tokens for side in sides))
         _fill(self.layer, [f"Layer {n}" for n in range(max(side.layers for side in sides))])
         _fill(self.head, ["Mean", *(f"Head {n}" for n in range(max(side.heads for side in sides)))])
         self._draw()

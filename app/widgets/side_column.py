@@ -163,6 +163,7 @@ class SideColumn(QFrame):
         """Whether the other panes show this side."""
         self.badge.setChecked(looked)
         if self.property("current") != looked:
+            self._column.setContentsMargins(*((11, 9, 11, 9) if looked else (12, 10, 12, 10)))  # its frame is wider
             self.setProperty("current", looked)
             self.style().unpolish(self)
             self.style().polish(self)

@@ -26,6 +26,8 @@ NONE = "None"
 HINTS = {"schema": '{"type": "object"}', "regex": "(yes|no)", "grammar": 'start: "yes" | "no"'}
 HELP = "What the next answer has to be. Tokens that cannot go on that way are cut before anything is drawn."
 
+IN_FORCE = "No answer is written while it is so: mend it, or choose None."
+
 PERSON = """{
   "type": "object",
   "properties": {
@@ -187,7 +189,7 @@ class StructureEditor(Row):
     def tell(self, form: Chosen, text: str, problem: str, fits: int, complete: bool) -> None:
         """What was found of a form and a text; of others than these nothing is shown."""
         if form == self.value and text == self.tester.text:
-            self.say(problem)
+            self.say(f"{problem} {IN_FORCE}" if problem else "")
             if problem:
                 self.tester.clear()
             else:

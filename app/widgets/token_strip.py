@@ -44,6 +44,7 @@ class TokenStrip(QWidget):
         self._readout.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.scales = named(QComboBox(), "tokenScale", "What the colours mean")
         self.scales.addItems(list(SCALES))
+        self.scales.setMinimumWidth(64)  # a narrow column must not be widened
         self.scales.textActivated.connect(choice.choose)
         self._legend = TokenLegend()
         self.as_table = toggle_button("tokensTable", "Table")

@@ -178,7 +178,8 @@ def test_a_dropped_model_that_cannot_be_run_says_why(pane: Pane, fake: FakeEngin
 def test_of_wrong_files_the_first_is_asked_about(pane: Pane, state: State, fake: FakeEngine, bridge: Bridge) -> None:
     fake.cards = ()
     drop(pane, "/home/notes.txt", "/home/photo.jpg")
-    bridge.deliver()
+    bridge.deliver()  # they hold no model
+    bridge.deliver()  # nor an adapter
     assert [command.path for command in fake.given(Inspect)] == ["/home/notes.txt"]
     assert state.models.folders == ["/m", "/empty"]
 

@@ -9,6 +9,7 @@ from pytestqt.qtbot import QtBot
 
 from app.panes.sampling import Pane
 from app.state import State
+from app.widgets.structure_editor import IN_FORCE
 from engine import CheckStructure, Done, Failed, Loaded, SamplingParams, StructureChecked, Tokenize, Tokenized
 from fakes import FakeEngine, a_model
 
@@ -133,7 +134,7 @@ def test_a_form_is_judged_as_it_is_typed_and_tried_out(
     qtbot.waitUntil(lambda: state.presets.sampling.regex == "[ab+")
     run, _ = fake.last(CheckStructure)
     fake.play(run.id, [Failed(0, "The class has no end.", "Correct it.", "")])
-    qtbot.waitUntil(lambda: pane.structure.problem == "The class has no end. Correct it.")
+    qtbot.waitUntil(lambda: pane.structure.problem == f"The class has no end. Correct it. {IN_FORCE}")
     pane.structure.start("regex", "[ab]+")
     qtbot.keyClicks(pane.structure.tester.field, "abx")
     qtbot.waitUntil(lambda: fake.last(CheckStructure)[1].text == "abx")

@@ -11,7 +11,7 @@ from PySide6.QtTest import QSignalSpy
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from app.widgets.structure_editor import DATE, EXAMPLES, PERSON, StructureEditor
+from app.widgets.structure_editor import DATE, EXAMPLES, IN_FORCE, PERSON, StructureEditor
 from app.widgets.structure_tester import verdict_words
 from engine import SamplingParams
 
@@ -125,7 +125,7 @@ def test_what_is_found_is_said_and_marked(editor: StructureEditor) -> None:
 def test_a_form_that_cannot_be_used_says_why_until_it_can(editor: StructureEditor) -> None:
     editor.start("regex", "(")
     editor.tell(("regex", "("), "", "It has no end. Correct it.", 0, False)
-    assert editor.problem == "It has no end. Correct it." == editor.editor.accessibleDescription()
+    assert editor.problem == f"It has no end. Correct it. {IN_FORCE}" == editor.editor.accessibleDescription()
     editor.start("regex", "()")
     editor.tell(("regex", "()"), "", "", 0, True)
     assert editor.problem == ""
