@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from engine.adapters.files import adapter_files
 from engine.cli.flags import given
 from engine.engine import Engine
 from engine.errors import EngineError
@@ -81,8 +82,10 @@ class Timing:
 
 
 def load_model(client: Client, arguments: argparse.Namespace, timing: Timing | None = None) -> ModelInfo:
-    """Load arguments.model; progress on stderr where that is a terminal."""
+    """Load arguments.model; progress on stderr where that is a terminal. A wrong adapter is told before it."""
     timing = timing or Timing()
+    for use in adapters_from(arguments):
+        adapter_files(use.path)
     params = LoadParams(**given(arguments, LoadParams))
     info = None
     for event in client.run(Load(arguments.model, params)):
@@ -114,7 +117,7 @@ def sampling_from(arguments: argparse.Namespace, info: ModelInfo) -> SamplingPar
 
 def adapters_from(arguments: argparse.Namespace) -> tuple[AdapterUse, ...]:
     """The adapters that were named, each with its weight."""
-    return tuple(AdapterUse(path, weight) for path, weight in arguments.adapters or ())
+    return tuple(AdapterUse(path, weight) for path, weight in getattr(arguments, "adapters", None) or ())
 
 
 def ask(arguments: argparse.Namespace, command: Command, answer: type[Answer]) -> Answer:
