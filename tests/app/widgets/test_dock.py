@@ -52,11 +52,12 @@ def test_other_words_in_a_pane_do_not_lay_out_the_window_and_a_larger_pane_does(
     window.show()
     dock.wake()
     qtbot.waitUntil(lambda: dock.pane is not None and dock.pane.height() > 100)
-    QApplication.processEvents()
     in_pane, in_window = (Counted(w, QEvent.Type.LayoutRequest) for w in (dock.build(), window))
-    label.setText("2,000")
-    qtbot.waitUntil(lambda: in_pane.count > 0)
-    QApplication.processEvents()
+    for words in ("2,000", "3,000"):  # the first time beside what showing it has left to do
+        in_pane.count = in_window.count = 0
+        label.setText(words)
+        qtbot.waitUntil(lambda: in_pane.count > 0)
+        QApplication.sendPostedEvents()
     assert in_window.count == 0
     tall.show()
     qtbot.waitUntil(lambda: dock.build().height() >= 500 and in_window.count > 0)
