@@ -10,12 +10,13 @@ from __future__ import annotations
 import array
 import copy
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
 from engine.models.base import Decoder, LanguageModel
+from engine.quantize.rows import Rows
 
 FIRST = 256
 """Positions that the buffers begin with."""
@@ -29,8 +30,12 @@ LARGEST = 65504.0
 
 
 class Store(Protocol):
-    """Rows of one layer's keys or values, [B, K, room, D]."""
+    """Rows of one layer's keys or values, [B, K, room, D], and their scales [B, K, room, 1] where the form has some."""
 
+    @property
+    def rows(self) -> Tensor: ...
+    @property
+    def scales(self) -> Tensor | None: ...
     @property
     def room(self) -> int: ...
     @property
@@ -59,13 +64,6 @@ class Store(Protocol):
     def reorder(self, rows: Tensor, end: int) -> None:
         """Let sequence i have what sequence rows[i] has, up to row end."""
         ...
-
-
-class Rows(NamedTuple):
-    """Addresses of the layers' keys and values in turn; stride: numbers from head to head."""
-
-    addresses: array.array[int]
-    stride: int
 
 
 class KVCache:
@@ -135,21 +133,23 @@ class KVCache:
     def direct(self, count: int) -> Rows | None:
         """Where native code may write so many positions itself, before they are counted, and read all before them.
 
-        None where a layer keeps its rows in another form than half precision or does not see all of them.
+        None where a layer keeps its rows as the model computes them, or does not see all of them.
         """
         first = self._layers[0].keys
-        if not isinstance(first, Half) or self._direct_of is not first.rows or self.length + count > first.room:
+        if self._direct_of is None or self._direct_of is not first.rows or self.length + count > first.room:
             self._direct_of, self._rows = None, None
             if not all(layer.is_direct() for layer in self._layers):
                 return None
             for layer in self._layers:
                 layer.make_room(self.length, self.length + count)
-            stores = [store for layer in self._layers for store in (layer.keys, layer.values)]
-            held = [store.rows for store in stores if isinstance(store, Half)]
-            if len({rows.stride(1) for rows in held}) > 1:  # a layer with a window grows otherwise
+            if len({layer.keys.room for layer in self._layers}) > 1:  # a layer with a window grows otherwise
                 return None
-            self._direct_of = held[0]
-            self._rows = Rows(array.array("q", [rows.data_ptr() for rows in held]), held[0].stride(1))
+            stores = [(layer.keys, layer.values) for layer in self._layers]
+            parts = [
+                part for pair in stores for part in (*[each.rows for each in pair], *[each.scales for each in pair])
+            ]
+            addresses = array.array("q", [0 if part is None else part.data_ptr() for part in parts])
+            self._direct_of, self._rows = first.rows, Rows(addresses, first.room, isinstance(first, EightBit))
         if any(layer.window is not None and self.length + count > layer.window for layer in self._layers):
             return None
         return self._rows
@@ -229,9 +229,8 @@ class _Layer:
         return self.window is None or self.first <= max(0, n - self.window + 1)
 
     def is_direct(self) -> bool:
-        """Whether keys and values are half-precision rows of one sequence, from the first position on."""
-        stores = (self.keys, self.values)
-        return self.first == 0 and all(isinstance(store, Half) and store.rows.shape[0] == 1 for store in stores)
+        """Whether keys and values are rows of one sequence as native code knows them, from the first position on."""
+        return self.first == 0 and isinstance(self.keys, Half | EightBit) and self.keys.rows.shape[0] == 1
 
     def part(self, n: int) -> _Layer:
         """Another layer with a copy of what this one keeps of the first n positions."""
@@ -263,6 +262,8 @@ class _Layer:
 
 class Plain:
     """Rows as the model computes them."""
+
+    scales: Tensor | None = None
 
     def __init__(self, empty: Tensor) -> None:
         self.rows = empty
@@ -316,6 +317,8 @@ class Scratch:
 class Half:
     """Rows in half precision, as native blocks read and write them; others get them widened into scratch."""
 
+    scales: Tensor | None = None
+
     def __init__(self, empty: Tensor, scratch: Scratch) -> None:
         self.rows = empty.to(torch.float16)
         self._like = empty
@@ -356,56 +359,56 @@ class Half:
 
 
 class EightBit:
-    """Rows as codes from -127 to 127 with a scale for each head and position, unpacked into scratch to be read.
+    """Rows as codes from -127 to 127 with a scale for each head and position, as native blocks read and write them too.
 
-    No number is off by more than half its row's scale, which is the largest of the row over 127.
+    Others get them unpacked into scratch. No number is off by more than half its row's scale, which is the largest of
+    the row over 127.
     """
+
+    scales: Tensor
 
     def __init__(self, empty: Tensor, scratch: Scratch) -> None:
         self._like = empty
-        self._codes = empty.to(torch.int8)
-        self._scales = empty[..., :1].to(torch.bfloat16)
+        self.rows, self.scales = empty.to(torch.int8), empty[..., :1].float()
         self._scratch = scratch
 
     @property
     def room(self) -> int:
-        return self._codes.shape[2]
+        return self.rows.shape[2]
 
     @property
     def nbytes(self) -> int:
-        return self._codes.nbytes + self._scales.nbytes
+        return self.rows.nbytes + self.scales.nbytes
 
     def write(self, at: int, x: Tensor) -> None:
         x = x.float()
-        scales = (x.abs().amax(-1, keepdim=True) / 127).to(torch.bfloat16)
-        codes = (x / scales.float().clamp_min(1e-38)).round_().clamp_(-127, 127)
-        self._codes[:, :, at : at + x.shape[2]] = codes
-        self._scales[:, :, at : at + x.shape[2]] = scales
+        largest = x.abs().amax(-1, keepdim=True)
+        self.rows[:, :, at : at + x.shape[2]] = (x * torch.where(largest > 0, 127 / largest, 0)).round_()
+        self.scales[:, :, at : at + x.shape[2]] = largest / 127
 
     def read(self, start: int, end: int) -> Tensor:
-        codes = self._codes[:, :, start:end]
+        codes = self.rows[:, :, start:end]
         rows = self._scratch.of(codes.shape, self._like)
-        return torch.mul(codes, self._scales[:, :, start:end].to(rows.dtype), out=rows)
+        return torch.mul(codes, self.scales[:, :, start:end], out=rows)
 
     def resize(self, room: int, start: int, end: int) -> None:
-        self._codes = _resized(self._codes, room, start, end)
-        self._scales = _resized(self._scales, room, start, end)
+        self.rows, self.scales = (_resized(part, room, start, end) for part in (self.rows, self.scales))
 
     def part(self, start: int, end: int) -> EightBit:
-        other = EightBit(self._like, self._scratch)
-        other._codes, other._scales = _copied(self._codes[:, :, start:end]), _copied(self._scales[:, :, start:end])
-        return other
+        return self._of(self.rows[:, :, start:end], self.scales[:, :, start:end])
 
     def repeated(self, times: int) -> EightBit:
-        other = EightBit(self._like, self._scratch)
-        parts = (_copied(part.expand(times, *part.shape[1:])) for part in (self._codes, self._scales))
-        other._codes, other._scales = parts
-        return other
+        return self._of(*(part.expand(times, *part.shape[1:]) for part in (self.rows, self.scales)))
 
     def reorder(self, rows: Tensor, end: int) -> None:
-        for part in (self._codes, self._scales):
+        for part in (self.rows, self.scales):
             kept = part[:, :, :end]
             kept.copy_(kept.index_select(0, rows))
+
+    def _of(self, rows: Tensor, scales: Tensor) -> EightBit:
+        other = EightBit(self._like, self._scratch)
+        other.rows, other.scales = _copied(rows), _copied(scales)
+        return other
 
 
 def _copied(rows: Tensor) -> Tensor:

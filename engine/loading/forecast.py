@@ -98,7 +98,7 @@ def sizes_of(weights: Weights | GGUFWeights, model: LanguageModel) -> Sizes:
 def cache_bytes(sizes: Sizes, precision: str, tokens: int, context: int, eight_bit: bool = False) -> int:
     """Of what is kept of a text so long, room to grow included; context: the longest that the model can read."""
     number, half = BYTES.get(precision, 4), sizes.half and precision in GROUPED
-    row = sizes.head_dim + 2 if eight_bit else sizes.head_dim * (2 if half else number)
+    row = sizes.head_dim + 4 if eight_bit else sizes.head_dim * (2 if half else number)
     rooms = [_room(tokens, context, window) for window in sizes.windows]
     widened = min(tokens, max(rooms, default=0)) * 5 // 4 * sizes.head_dim * number if eight_bit or half else 0
     return 2 * sizes.kv_heads * (sum(rooms) * row + widened)

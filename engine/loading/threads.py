@@ -18,6 +18,7 @@ from torch import Tensor
 
 from engine.errors import Cancelled
 from engine.models.base import Decoder, LanguageModel, Seq2Seq
+from engine.quantize.rows import Rows
 
 NEARLY = 1.1
 """How much slower than the best a smaller count may be."""
@@ -81,7 +82,8 @@ class OnePosition:
     def __init__(self, model: Decoder) -> None:
         config = model.config
         self._rows = torch.zeros(2, config.kv_heads, config.head_dim, dtype=torch.float16)
-        self._direct = array.array("q", [row.data_ptr() for row in self._rows] * config.layers), config.head_dim
+        addresses = [*(row.data_ptr() for row in self._rows), 0, 0]
+        self._direct = Rows(array.array("q", addresses * config.layers), 1, False)
 
     def seen(self, layer: int) -> int:
         return 0
@@ -89,7 +91,7 @@ class OnePosition:
     def update(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         return k, v
 
-    def direct(self, count: int) -> tuple[array.array[int], int] | None:
+    def direct(self, count: int) -> Rows | None:
         return self._direct if count == 1 else None
 
     def advance(self, T: int) -> None:

@@ -10,7 +10,7 @@ import array
 import ctypes
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.quantize.kernels.cached import Bytes, Form, Half
 from engine.quantize.kernels.native import Library
 from engine.quantize.kernels.plan import Matrix, Plan, parallel
 from engine.quantize.kernels.stretch import LAYER, PHASES, Dimensions, Stretch
 from engine.quantize.kernels.team import team
+from engine.quantize.rows import Rows
 
 __all__ = ["Dimensions", "FusedBlocks", "Weights"]
 
@@ -50,7 +52,7 @@ class FusedBlocks:
 
     def __init__(self, dimensions: Dimensions, blocks: Sequence[Weights], library: Library) -> None:
         self._d = dimensions
-        self._run = library.function("stretch", f" {dimensions!r}", lambda module: Stretch(module, dimensions))
+        self._library = library
         self._parallel, self._team_size, self._give_way = _threads()
         self._held: list[object] = list(blocks)  # whose memory the addresses below are of
         records = array.array("q")
@@ -67,15 +69,15 @@ class FusedBlocks:
         self,
         x: Tensor,
         positions: tuple[Tensor, Tensor],
-        rows: tuple[array.array[int], int],
+        rows: Rows,
         position: int,
         shown: Mapping[int, Tensor],
     ) -> Tensor:
         """The states x, float32 [1, T, C] at position and those behind it, behind all blocks.
 
         shown: zeros of float32 [H, T, position + T] for each layer whose attention is wanted, which is written there.
-        positions: cosines and signed sines of the positions. rows: for each layer the addresses of its keys and values,
-        float16 [K, ..., D], which have room for T more positions, and how many numbers lie from head to head.
+        positions: cosines and signed sines of the positions. rows: where keys and values [K, ..., D] lie, with room for
+        T more positions.
         """
         d, many = self._d, x.shape[1]
         threads = (team.gather(self) if many == 1 else team.size) if self._parallel else 1
@@ -87,22 +89,27 @@ class FusedBlocks:
         x = x.clone(memory_format=torch.contiguous_format)
         ctypes.memset(self._counters.buffer_info()[0], 0, len(self._zeros))
         splits = 1 if threads == 1 or d.kv_heads % threads == 0 else d.heads // d.kv_heads
-        (cosines, sines), (addresses, stride) = positions, rows
+        cosines, sines = positions
         watched = array.array("q", self._zeros[: 8 * self._count])
         for layer, weights in shown.items():
             watched[layer] = weights.data_ptr()
         numbers = (
-            self._layers.buffer_info()[0], self._count, addresses.buffer_info()[0], watched.buffer_info()[0],
-            x.data_ptr(), many, cosines.data_ptr(), sines.data_ptr(), position, stride, splits, self._shared.data_ptr(),
-            self._own.data_ptr(), own_bytes, self._counters.buffer_info()[0], self._parallel, self._team_size,
-            self._give_way, threads, 0, 0, 0,
+            self._layers.buffer_info()[0], self._count, rows.addresses.buffer_info()[0], watched.buffer_info()[0],
+            x.data_ptr(), many, cosines.data_ptr(), sines.data_ptr(), position, rows.stride, splits,
+            self._shared.data_ptr(), self._own.data_ptr(), own_bytes, self._counters.buffer_info()[0], self._parallel,
+            self._team_size, self._give_way, threads, 0, 0, 0,
         )  # fmt: skip
         call = array.array("q", numbers)
         begun = time.perf_counter()
-        self._run(call.buffer_info()[0])
+        self._function(Bytes() if rows.eight_bit else Half())(call.buffer_info()[0])
         if self._parallel and many == 1:
             team.took(time.perf_counter() - begun)
         return x
+
+    def _function(self, form: Form) -> Callable[[int], None]:
+        """The blocks for that form of keys and values."""
+        d = self._d
+        return self._library.function("stretch", f" {d!r} {form.name}", lambda module: Stretch(module, d, form))
 
     def _record(self, block: Weights) -> list[int]:
         def address(tensor: Tensor | None) -> int:

@@ -1,7 +1,7 @@
 """Attention of one query position: some query heads with the keys and values of the head that serves them.
 
-Keys and values lie as rows of half-precision numbers. Eight rows at a time are widened once for all query heads; a
-head's eight sums are turned into one vector. Scores wait in memory until the largest is known. Lengths of heads are
+Keys and values lie in one of cached.py's forms. Eight rows at a time are widened once for all query heads; a head's
+eight sums are turned into one vector. Scores wait in memory until the largest is known. Lengths of heads are
 known when the code is written, the number of keys is not.
 """
 
@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
-from engine.quantize.kernels.arithmetic import EIGHT, LANES, eight_totals, exp, get, larger, largest, number, put, total
-from engine.quantize.kernels.emit import F16, F32, I64, POINTER, Emitter, Value, count, vector
+from engine.quantize.kernels.arithmetic import LANES, eight_totals, exp, get, larger, largest, number, put, total
+from engine.quantize.kernels.cached import Form
+from engine.quantize.kernels.emit import F32, I64, POINTER, Emitter, Value, count
 
 AT_ONCE = 8
 """Vectors of a head's result that are summed at once: with the weight and a value they fit into 16 registers."""
@@ -20,31 +21,15 @@ AT_ONCE = 8
 NOTHING = -1e30
 """A score that weighs nothing, in the places behind the last key."""
 
-LARGEST = 65504.0
-"""Of half precision; what is larger is kept as that."""
 
+def attention(module: ir.Module, form: Form, width: int) -> None:
+    """Write `attend(q, heads, keys, values, key_scales, value_scales, S, scores, y)`: softmax(q k) v.
 
-def narrow(f: Emitter, x: Value, y: Value, width: int) -> None:
-    """y = x in half precision: a row as `attend` reads it."""
-
-    def one(place: Value, _: object) -> list[Value]:
-        value = get(f, x, place)
-        for sign, bound in (("<", -LARGEST), (">", LARGEST)):
-            value = f.b.select(f.b.fcmp_ordered(sign, value, number(bound)), number(bound), value)
-        f.store(f.b.fptrunc(value, vector(F16, LANES)), y, place, F16, 2)
-        return []
-
-    f.loop(count(0), count(width), LANES, [], one)
-
-
-def attention(module: ir.Module, width: int) -> None:
-    """Write `attend(q, heads, keys, values, S, scores, y)`: softmax(q k) v for heads of that width.
-
-    q: float32 [heads, width], scaled; keys, values: half precision [S, width]; scores: room for S + 8 floats a head;
+    q: float32 [heads, width], scaled; keys, values: [S, width] in that form; scores: room for S + 8 floats a head;
     y: float32 [heads, width].
     """
-    f = Emitter(module, "attend", [POINTER, I64, POINTER, POINTER, I64, POINTER, POINTER], internal=True)
-    q, heads, keys, values, S, scores, y = f.arguments
+    f = Emitter(module, "attend", [POINTER, I64] + [POINTER] * 4 + [I64, POINTER, POINTER], internal=True)
+    q, heads, keys, values, key_scales, value_scales, S, scores, y = f.arguments
     wide = f.room(F32, LANES * width)
     whole = f.b.and_(S, count(-LANES))
     # One head's scores follow another's.
@@ -57,12 +42,13 @@ def attention(module: ir.Module, width: int) -> None:
 
         f.loop(count(0), heads, 1, [], one)
 
-    def in_tiles(rows: Value, body: Callable[[Value, int], None]) -> None:
+    def in_tiles(rows: Value, scales: Value, body: Callable[[Value, int], None]) -> None:
         """body(first, many) for eight rows at a time, then for those that are left; `wide` then holds them."""
 
         def tile(many: int) -> Callable[[Value, object], list[Value]]:
             def one(first: Value, _: object) -> list[Value]:
-                _widen(f, f.at(rows, f.b.mul(first, count(width)), F16), wide, many * width)
+                begin = f.at(rows, f.b.mul(first, count(width)), form.element)
+                form.widen(f, begin, f.at(scales, first, F32), wide, many, width)
                 body(first, many)
                 return []
 
@@ -99,17 +85,11 @@ def attention(module: ir.Module, width: int) -> None:
         per_head(weighed)
 
     per_head(lambda _, own: put(f, number(NOTHING), own, whole))
-    in_tiles(keys, score)
+    in_tiles(keys, key_scales, score)
     per_head(lambda place, own: _softmax(f, own, row, f.at(y, place, F32), width))
-    in_tiles(values, weigh)
+    in_tiles(values, value_scales, weigh)
     f.b.ret_void()
     _showing(module)
-
-
-def _widen(f: Emitter, x: Value, y: Value, length: int) -> None:
-    """y = x, half precision to float32."""
-    for place in range(0, length, LANES):
-        put(f, f.b.fpext(f.load(vector(F16, LANES), x, place, F16, 2), EIGHT), y, place)
 
 
 def _softmax(f: Emitter, scores: Value, row: Value, y: Value, width: int) -> None:

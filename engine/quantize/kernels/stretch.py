@@ -14,8 +14,9 @@ from llvmlite import ir
 
 from engine.quantize.kernels.activations import BLOCK, quantiser
 from engine.quantize.kernels.arithmetic import LANES, add, each, get, number, put, rms_norm, rotate, silu_times
-from engine.quantize.kernels.attending import attention, narrow
-from engine.quantize.kernels.emit import F16, F32, I8, I32, I64, POINTER, VOID, Emitter, Value, count
+from engine.quantize.kernels.attending import attention
+from engine.quantize.kernels.cached import Form
+from engine.quantize.kernels.emit import F32, I8, I32, I64, POINTER, VOID, Emitter, Value, count
 from engine.quantize.kernels.entry import PARALLEL
 from engine.quantize.kernels.sharing import planned, share_out
 
@@ -24,10 +25,10 @@ CALL = (
     "own", "own_bytes", "counters", "parallel", "team_size", "give_way", "threads", "workers", "arrived", "round",
 )  # fmt: skip
 """A call: 64-bit integers in this order. count: of layers. many: tokens, the first of them at `position`.
-rows: for each layer the addresses of its keys and values, whose heads lie `stride` numbers apart. shown: for each layer
-where its attention goes, float32 [H, many, position + many], or 0. splits: parts that the query heads of a group are
-shared out in. own: scratch of own_bytes for each thread; shared: for all. team_size, give_way: addresses of
-omp_get_num_threads and sched_yield. The last three are the call's own."""
+rows: for each layer the addresses of its keys, values and their scales; heads lie `stride` positions apart.
+shown: for each layer where its attention goes, float32 [H, many, position + many], or 0. splits: parts that the query
+heads of a group are shared out in. own: scratch of own_bytes for each thread; shared: for all. team_size, give_way:
+addresses of omp_get_num_threads and sched_yield. The last three are the call's own."""
 
 LAYER = (
     "norm", "qkv", "qkv_bias", "q_norm", "k_norm", "out", "out_bias", "next_norm", "gate_up", "down",
@@ -84,12 +85,12 @@ class Dimensions:
 
 
 class Stretch:
-    """Writes `stretch(call)` for a decoder of these dimensions."""
+    """Writes `stretch(call)` for a decoder of these dimensions, its keys and values kept in that form."""
 
-    def __init__(self, module: ir.Module, dimensions: Dimensions) -> None:
-        self.module, self.d = module, dimensions
+    def __init__(self, module: ir.Module, dimensions: Dimensions, form: Form) -> None:
+        self.module, self.d, self.form = module, dimensions, form
         quantiser(module)
-        attention(module, dimensions.head_dim)
+        attention(module, form, dimensions.head_dim)
         self._wait()
         self._product()
         self._heads()
@@ -178,9 +179,11 @@ class Stretch:
         head, part = f.b.sdiv(unit, splits), f.b.srem(unit, splits)
         begin = f.b.sdiv(f.b.mul(part, count(group)), splits)
         many = f.b.sub(f.b.sdiv(f.b.mul(f.b.add(part, count(1)), count(group)), splits), begin)
-        rows = f.at(self._read(f, call, "rows", POINTER), f.b.mul(index, count(2)), I64)
+        rows = f.at(self._read(f, call, "rows", POINTER), f.b.mul(index, count(4)), I64)
         away = f.b.mul(head, self._read(f, call, "stride"))
-        keys, values = (f.at(f.load(POINTER, rows, place, I64, 8), away, F16) for place in (0, 1))
+        keys, values, key_scales, value_scales = (f.load(POINTER, rows, place, I64, 8) for place in range(4))
+        keys, values = (f.at(base, f.b.mul(away, count(D)), self.form.element) for base in (keys, values))
+        key_scales, value_scales = (f.at(base, away, F32) for base in (key_scales, value_scales))
         given, turned = f.room(F32, D), f.room(F32, D)
         first = f.b.add(f.b.mul(head, count(group)), begin)
         scores = f.at(room, d.heads * D, F32)
@@ -200,9 +203,9 @@ class Stretch:
 
             ready("k_norm", d.heads, d.kv_heads, head, given)
             rotate(f, given, *turn, turned, D)
-            narrow(f, turned, f.at(keys, here, F16), D)
+            self.form.write(f, turned, f.at(keys, here, self.form.element), f.at(key_scales, position, F32), D)
             ready("", d.heads + d.kv_heads, d.kv_heads, head, given)
-            narrow(f, given, f.at(values, here, F16), D)
+            self.form.write(f, given, f.at(values, here, self.form.element), f.at(value_scales, position, F32), D)
 
             def query(at: Value) -> None:
                 ready("q_norm", 0, d.heads, f.b.add(first, at), given)
@@ -212,7 +215,10 @@ class Stretch:
             _rows(f, many, query)
             results = f.at(y, f.b.mul(f.b.add(f.b.mul(row, count(d.heads)), first), count(D)), F32)
             seen = f.b.add(position, count(1))
-            f.b.call(self.module.globals["attend"], [room, many, keys, values, seen, scores, results])
+            f.b.call(
+                self.module.globals["attend"],
+                [room, many, keys, values, key_scales, value_scales, seen, scores, results],
+            )
 
             def show(at: Value) -> None:
                 own = f.at(scores, f.b.mul(at, f.b.add(f.b.and_(seen, count(-LANES)), count(LANES))), F32)

@@ -38,8 +38,8 @@ def test_no_number_is_off_by_more_than_half_the_scale_of_its_row(dtype: torch.dt
     keys, values = fill(make(dtype), x)
     assert keys.dtype == values.dtype == dtype
     largest = x.float().abs().amax(-1, keepdim=True)
-    # Half a step of the scale in bfloat16, which is off by up to 1/256, and the rounding of the result.
-    bound = largest / 254 * (1 + 1 / 128) + largest * torch.finfo(dtype).eps
+    # Half a step of the scale, and the rounding of the result.
+    bound = largest / 254 * (1 + 1e-5) + largest * torch.finfo(dtype).eps
     assert bool(((keys.float() - x.float()).abs() <= bound).all())
     assert bool(((values.float() + 2 * x.float()).abs() <= 2 * bound).all())
 
@@ -51,8 +51,8 @@ def test_memory_is_a_quarter_of_fp32_and_half_of_16_bits_but_for_scales_and_scra
     for cache in (*codes, *plain):
         fill(cache, x)
     scratch = [sum(each.nbytes for each in cache._scratch) for cache in codes]
-    assert (codes[0].nbytes - scratch[0]) / plain[0].nbytes == (64 + 2) / 256
-    assert (codes[1].nbytes - scratch[1]) / plain[1].nbytes == (64 + 2) / 128
+    assert (codes[0].nbytes - scratch[0]) / plain[0].nbytes == (64 + 4) / 256
+    assert (codes[1].nbytes - scratch[1]) / plain[1].nbytes == (64 + 4) / 128
     # One layer's keys and values, and a quarter more to grow, however many layers there are.
     assert scratch[0] == 2 * 1.25 * 3 * 4 * FIRST * 64 * 4
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -207,7 +208,7 @@ def test_a_state_that_is_no_number_stays_none() -> None:
 
 
 def compiled(name: str, write: Callable[..., None], *arguments: object) -> Callable[..., None]:
-    """A function of seven addresses and whole numbers."""
+    """A function of addresses and whole numbers."""
     from llvmlite import binding
 
     from engine.quantize.kernels.native import host, optimised
@@ -220,7 +221,8 @@ def compiled(name: str, write: Callable[..., None], *arguments: object) -> Calla
     linked = binding.create_mcjit_compiler(optimised(exported, machine), machine)
     linked.finalize_object()
     HELD.append(linked)
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)(linked.get_function_address(name))
+    call: Callable[..., None] = ctypes.CFUNCTYPE(None)(linked.get_function_address(name))
+    return lambda *numbers: call(*map(ctypes.c_int64, numbers))
 
 
 HELD: list[object] = []
@@ -228,13 +230,68 @@ HELD: list[object] = []
 
 @pytest.mark.parametrize("width", [8, 64, 72, 128])
 @pytest.mark.parametrize("length", LENGTHS)
-def test_attention_of_one_query_is_softmax_attention(width: int, length: int) -> None:
+@pytest.mark.parametrize("eight_bit", [False, True], ids=["half", "8-bit"])
+def test_attention_of_one_query_is_softmax_attention(width: int, length: int, eight_bit: bool) -> None:
+    from engine.quantize.kernels import cached
     from engine.quantize.kernels.attending import attention
 
-    attend = compiled("attend", attention, width)
+    attend = compiled("attend", attention, cached.Bytes() if eight_bit else cached.Half(), width)
     torch.manual_seed(length)
     q, (k, v) = torch.randn(3, width) * 2, torch.randn(2, length, width).half()
+    key_scales, value_scales = torch.rand(2, length) / 64
+    if eight_bit:
+        k, v = (torch.randint(-127, 128, (length, width), dtype=torch.int8) for _ in range(2))
     scores, y = torch.empty(3, length + 16), torch.empty(3, width)
-    attend(q.data_ptr(), 3, k.data_ptr(), v.data_ptr(), length, scores.data_ptr(), y.data_ptr())
-    expected = (q.double() @ k.double().T).softmax(-1) @ v.double()
+    given = (k, v, key_scales, value_scales)
+    attend(q.data_ptr(), 3, *(each.data_ptr() for each in given), length, scores.data_ptr(), y.data_ptr())
+    k, v = k.double(), v.double()
+    if eight_bit:
+        k, v = k * key_scales[:, None], v * value_scales[:, None]
+    expected = (q.double() @ k.T).softmax(-1) @ v
     assert torch.allclose(y.double(), expected, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("eight_bit", [False, True], ids=["half", "8-bit"])
+def test_native_code_keeps_a_row_as_the_cache_does(eight_bit: bool) -> None:
+    from engine.quantize.kernels import cached
+    from engine.quantize.kernels.emit import POINTER, Emitter
+
+    def write(module: Any) -> None:
+        f = Emitter(module, "write", [POINTER] * 3)
+        (cached.Bytes() if eight_bit else cached.Half()).write(f, *f.arguments, width=64)
+        f.b.ret_void()
+
+    native_write = compiled("write", write)
+    x = torch.randn(9, 64, generator=torch.Generator().manual_seed(4)) * torch.logspace(-30, 4.5, 9)[:, None]
+    x[0] = 0
+    x[1, 5], x[2, 6] = math.inf, math.nan
+    cache = KVCache(1, 1, 64, torch.float32, "cpu", eight_bit=eight_bit, half=not eight_bit)
+    cache.update(0, x[None, None], x[None, None])
+    store = cache._layers[0].keys
+    rows, scales = torch.empty(9, 64, dtype=store.rows.dtype), torch.empty(9)
+    for index in range(9):
+        native_write(x[index].data_ptr(), rows[index].data_ptr(), scales[index].data_ptr())
+    sound = torch.tensor([0, 3, 4, 5, 6, 7, 8] if eight_bit else range(9))
+    assert torch.equal(rows[sound].nan_to_num(-1), store.rows[0, 0, :9][sound].nan_to_num(-1))
+    if eight_bit:
+        assert store.scales is not None and torch.equal(scales[sound], store.scales[0, 0, :9, 0][sound])
+        assert not scales[1:3].isfinite().any() and not store.scales[0, 0, 1:3].isfinite().any()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_keys_and_values_of_8_bits_are_read_and_written_as_blocks_one_by_one_do(shape: Shape, threads: int) -> None:
+    model = from_shape(shape, "int8", threads).model
+    ids = torch.randint(0, shape.vocabulary, (1, 300), generator=torch.Generator().manual_seed(8))
+    kept, logits = [], []
+    for fused in (model.fused, None):
+        cache = KVCache.for_model(model, eight_bit=True)
+        with torch.inference_mode():
+            model(ids[:, :250], cache)  # the buffers grow on the way
+            assert cache.direct(1) is not None
+            model.fused = fused
+            logits.append(torch.cat([model(ids[:, at : at + 1], cache) for at in range(250, 300)], 1))
+        kept.append([store.read(0, 300).clone() for layer in cache._layers for store in (layer.keys, layer.values)])
+    assert error(*logits) < 0.03
+    for one, other in zip(*kept, strict=True):
+        assert error(one, other) < 0.03
