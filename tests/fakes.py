@@ -109,8 +109,9 @@ class FakeEngine:
         match command:
             case Scan() | Inspect():
                 return [Cards(0, self.cards)]
-            case FindAdapters(_, model):
-                return [Adapters(0, self.adapters.get(model, ()))]
+            case FindAdapters(folders, model):
+                cards = self.adapters.get(model, ())
+                return [Adapters(0, tuple(card for card in cards if card.path.startswith(folders)))]
             case ListChats(query):
                 chats = [c for c in self.chats.values() if c.id not in self.deleted]
                 found = [c for c in chats if query.casefold() in c.title.casefold()]

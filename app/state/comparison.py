@@ -167,7 +167,7 @@ class Comparison(QObject):
         """Have this side written by the loaded model, or by the second one."""
         if self.sides[number].run is None:
             self.sides[number].second = second
-            self.sides_changed.emit()
+            self._on_adapters()
 
     def adapters(self, side: Side) -> list[Offer]:
         """The adapters to choose from for a side, by its model."""

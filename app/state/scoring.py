@@ -92,9 +92,8 @@ class Scoring(QObject):
 
     @property
     def offers(self) -> list[Offer]:
-        """The adapters to compare with, each as the model that has it."""
-        name = self.info.name if self.info is not None else ""
-        return [(f"{name} with {each}", path, why) for each, path, why in self._adapters.offers()]
+        """The adapters to compare with."""
+        return [(f"Adapter {name}", path, why) for name, path, why in self._adapters.offers()]
 
     def choose(self, path: str) -> None:
         """Compare with the model as this adapter changes it; "" with the second model, where there is one."""

@@ -63,7 +63,7 @@ class AdapterView(QFrame):
         self._state.setText(state)
         self._state.setVisible(self._on)
         self._mark.setVisible(self._on)
-        self.button.setText("Put off" if self._on else "Use")
+        self.button.setText("Switch off" if self._on else "Use")
         self.button.setAccessibleName(f"{self.button.text()} {self.card.name}")
         self.button.setVisible(usable and not self.card.reason)
         fits = f"does not fit: {self.card.reason}" if self.card.reason else ""

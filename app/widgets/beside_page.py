@@ -25,11 +25,12 @@ from app.widgets.second_chooser import SecondChooser
 from app.widgets.value_map import MapOrTable
 from engine import PositionMap
 
-WORDS = "One text, as the model and a second one read it."
+WORDS = "One text as two models read it."
 EXAMPLE = "The cat sat on the mat because it was tired."
 HINT = "Point at a cell, or use the arrow keys."
 ATTENTION, POSITIONS, MASK = "Attention", "Positions", "Mask"
 WIDE = 400  # pixels: from here on the maps stand side by side
+ROW = 360  # pixels: from here on what is chosen stands in one row
 HIGH = 300  # pixels of a map
 MEAN = -1
 
@@ -161,14 +162,11 @@ class BesidePage(AskPage):
         asking.addWidget(self.field, 1)
         asking.addWidget(self.button, 0, Qt.AlignmentFlag.AlignTop)
         self._choosers = QWidget()
-        choosers = QHBoxLayout(self._choosers)
-        choosers.setContentsMargins(0, 0, 0, 0)
-        choosers.setSpacing(4)
+        self._choosing = QGridLayout(self._choosers)
+        self._choosing.setContentsMargins(0, 0, 0, 0)
+        self._choosing.setSpacing(4)
         for chooser in (self.what, self.layer, self.head):
-            chooser.setMinimumWidth(52)
-            choosers.addWidget(chooser)
-        choosers.addWidget(self.as_table)
-        choosers.addStretch(1)
+            chooser.setMinimumWidth(64)
         self.columns = (
             MapColumn("besideFirst", "Map of the model"),
             MapColumn("besideSecond", "Map of the second model"),
@@ -219,6 +217,9 @@ class BesidePage(AskPage):
     def _place(self) -> None:
         """Beside each other, or one above the other where there is no room."""
         wide = self.width() >= WIDE
+        row = self.width() >= ROW
+        for place, chooser in enumerate((self.what, self.layer, self.head, self.as_table)):
+            self._choosing.addWidget(chooser, *((0, place) if row else (place // 2, place % 2)))
         for number, column in enumerate(self.columns):
             self._grid.addWidget(column, *((0, number) if wide else (number, 0)))
         self._grid.setColumnStretch(0, 1)
