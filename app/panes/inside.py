@@ -33,7 +33,7 @@ class Pane(QWidget):
         self.setObjectName("pane")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._inside, self._captures, self._workspace = state.inside, state.captures, state.workspace
-        self._beside, self._second = state.beside, state.second
+        self._beside, self._second, self._adapters = state.beside, state.second, state.adapters
         self._tried: tuple[str, int] | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -66,7 +66,8 @@ class Pane(QWidget):
         self.two.asked.connect(self._on_read)
         self.two.stopped.connect(self._beside.stop)
         self.two.layer_chosen.connect(self._beside.show_layer)
-        self.two.seconds.chosen.connect(self._second.load)
+        self.two.seconds.chosen.connect(self._compare_with)
+        self.two.seconds.strengthened.connect(lambda strength: self._beside.choose(self._beside.adapter, strength))
         self._second.loading_changed.connect(self.two.seconds.show_progress)
         self._second.failed.connect(self.two.notice.fail)
         for signal in (
@@ -136,7 +137,10 @@ class Pane(QWidget):
     def _show_two(self) -> None:
         if self.isVisible():
             self._beside.go_on()
-        self.two.seconds.show_models(self._second.offers, self._second.chosen)
+        adapter = self._beside.adapter
+        offers = [*self._second.offers, *self._adapters.choices]
+        self.two.seconds.show_models(offers, adapter or self._second.chosen)
+        self.two.seconds.show_strength(self._beside.strength if adapter else None)
         self.two.show_sides([self._side(second) for second in (False, True)])
         self.two.set_busy(self._beside.running)
 
@@ -150,7 +154,7 @@ class Pane(QWidget):
         else:
             words = reading.error or beside.error or NOT_READ
         layers, heads = beside.shape(second)
-        name, maps = info.name if info else "", reading.maps.maps if reading.maps else ()
+        name, maps = beside.name(second), reading.maps.maps if reading.maps else ()
         weights = beside.rows(second, min(max(self.two.layer.currentIndex(), 0), max(layers - 1, 0)))
         return SideShown(name, layers, heads, beside.part(second).side, beside.tokens(second), weights, maps, words)
 
@@ -159,6 +163,13 @@ class Pane(QWidget):
     def _on_read(self) -> None:
         self.two.notice.hide()
         self._beside.read(self.two.field.toPlainText())
+
+    def _compare_with(self, path: str) -> None:
+        """An adapter takes no loading; a second model that is loaded stays, for whoever else looks at it."""
+        adapter = path in [each for _, each, _ in self._adapters.choices]
+        self._beside.choose(path if adapter else "")
+        if not adapter and path != self._second.chosen:
+            self._second.load(path)
 
     def _on_column(self, column: int) -> None:
         """Look at the token of this column, where it is one of the answer, or of a text that is read."""

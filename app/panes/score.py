@@ -28,7 +28,7 @@ class Pane(QWidget):
         self.setObjectName("pane")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._scoring, self._second, self._tokenizers = state.scoring, state.second, state.tokenizers
-        self._captures, self._workspace = state.captures, state.workspace
+        self._captures, self._workspace, self._adapters = state.captures, state.workspace, state.adapters
         self.page = ScorePage(state.settings.value("text_size"))
         self.cutting = TokenizerPage(MOST)
         self.tabs = named(QTabWidget(), "textTabs", "What to do with a text")
@@ -97,7 +97,7 @@ class Pane(QWidget):
 
     def _compare_with(self, path: str) -> None:
         """An adapter takes no loading; a second model that is loaded stays, for whoever else looks at it."""
-        adapter = path in [each for _, each, _ in self._scoring.offers]
+        adapter = path in [each for _, each, _ in self._adapters.choices]
         self._scoring.choose(path if adapter else "")
         if not adapter and path != self._second.chosen:
             self._second.load(path)
@@ -120,7 +120,7 @@ class Pane(QWidget):
 
     def _show_seconds(self, *_: object) -> None:
         adapter = self._scoring.adapter
-        offers = [*self._second.offers, *self._scoring.offers]
+        offers = [*self._second.offers, *self._adapters.choices]
         self.page.seconds.show_models(offers, adapter or self._second.chosen)
         self.page.seconds.show_strength(self._scoring.strength if adapter else None)
 

@@ -79,7 +79,7 @@ def make_state(bridge: Bridge, settings: Settings) -> State:
     conversation = Conversation(workspace, captures, presets, adapters, library, settings)
     playground = Playground(workspace, captures, presets, adapters)
     inside = Inside(workspace, captures, second)
-    beside = Beside(workspace, second)
+    beside = Beside(workspace, second, adapters)
     comparison = Comparison(workspace, conversation, library, presets, captures, second, adapters)
     scoring = Scoring(workspace, captures, second, adapters)
     tokenizers = Tokenizers(workspace, models)

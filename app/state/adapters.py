@@ -59,6 +59,11 @@ class Adapters(QObject):
         offers = [(card.name, card.path, "does not fit" if card.reason else "") for card in self.cards(second)]
         return sorted(offers, key=lambda offer: bool(offer[2]))
 
+    @property
+    def choices(self) -> list[Offer]:
+        """Those that the loaded model can be compared with itself through, named beside models."""
+        return [(f"Adapter {name}", path, why) for name, path, why in self.offers()]
+
     def name(self, path: str) -> str:
         """What an adapter is called."""
         return next((card.name for card in self._found.get("", ()) if card.path == path), os.path.basename(path))

@@ -1,4 +1,5 @@
-"""One text read by the loaded model and by the second: where each looks, and how it tells positions apart.
+"""One text read by the loaded model and by the second, or itself through an adapter: where each looks, and how it tells
+positions apart.
 
 Each reads it in its own tokens. Of attention one layer is captured at a time, and those seen before stay; an
 encoder-decoder reads the text as its source. Nothing is read before it is asked for.
@@ -10,11 +11,13 @@ from dataclasses import dataclass, field
 
 from PySide6.QtCore import QObject, Signal
 
+from app.state.adapters import USUAL, Adapters
 from app.state.attention import BOTH_WAYS, DECODER, ENCODER, Part, Weights
 from app.state.names import Names, Vocabulary
 from app.state.second import Second
 from app.state.workspace import Workspace
 from engine import (
+    AdapterUse,
     Attend,
     AttentionRows,
     CaptureParams,
@@ -54,10 +57,14 @@ class Beside(QObject):
 
     changed = Signal()
 
-    def __init__(self, workspace: Workspace, second: Second) -> None:
+    def __init__(self, workspace: Workspace, second: Second, adapters: Adapters) -> None:
         super().__init__()
         self._workspace = workspace
         self._second = second
+        self._adapters = adapters
+        self.adapter = ""
+        """The path of the adapter that the model is compared with itself through, "" for none."""
+        self.strength = USUAL
         self._names = Names(workspace)
         self._names.changed.connect(self.changed)
         self._readings = [Reading(), Reading()]
@@ -65,15 +72,26 @@ class Beside(QObject):
         """What was asked to be read."""
         self.error = ""
         self.layer = 0
-        workspace.model_changed.connect(lambda _: self._forget(second=False))
+        workspace.model_changed.connect(self._on_model)
         second.changed.connect(lambda _: self._forget(second=True))
+        adapters.changed.connect(self._on_adapters)
 
     @property
     def running(self) -> bool:
         return any(reading.runs for reading in self._readings)
 
     def info(self, second: bool) -> ModelInfo | None:
-        return self._second.info if second else self._workspace.info
+        return self._second.info if self._is_second(second) else self._workspace.info
+
+    def name(self, second: bool) -> str:
+        """Who reads: a model, or the loaded one through the adapter; "" for nobody."""
+        info = self.info(second)
+        return f"{info.name if info else ''} {self._adapters.words(self._uses(second))}".strip()
+
+    def choose(self, adapter: str, strength: float = USUAL) -> None:
+        """Compare with the model as this adapter changes it; "" with the second model, where there is one."""
+        self.adapter, self.strength = adapter, strength
+        self._forget(second=True)
 
     def reading(self, second: bool) -> Reading:
         """What the loaded model, or the second, found."""
@@ -94,7 +112,7 @@ class Beside(QObject):
     def tokens(self, second: bool) -> list[str]:
         """The text as this model reads it; [] before it has."""
         source = self.part(second) is not DECODER
-        return self._names.of(Vocabulary(second, source), self._readings[second].ids or ())
+        return self._names.of(Vocabulary(self._is_second(second), source), self._readings[second].ids or ())
 
     def rows(self, second: bool, layer: int) -> Weights | None:
         """Attention of a layer, float16 [H, T, T]; None where it was not captured."""
@@ -131,6 +149,13 @@ class Beside(QObject):
             reading.runs, reading.progress = [], None
         self.changed.emit()
 
+    def _is_second(self, second: bool) -> bool:
+        """Whether the second model reads here."""
+        return second and not self.adapter
+
+    def _uses(self, second: bool) -> tuple[AdapterUse, ...]:
+        return (AdapterUse(self.adapter, self.strength),) if second and self.adapter else ()
+
     def _layer(self, second: bool) -> int:
         """The layer looked at, or the last of a model with fewer."""
         return max(0, min(self.layer, self.shape(second)[0] - 1))
@@ -139,7 +164,8 @@ class Beside(QObject):
         source = self.part(second) is ENCODER
         prompt = Prompt(source=self.text) if source else Prompt(text=self.text)
         capture = CaptureParams(candidates=0, attention="layer", layer=self._layer(second))
-        run = self._workspace.submit(Attend(prompt, capture, second), lambda event: self._take(second, event))
+        command = Attend(prompt, capture, self._is_second(second), self._uses(second))
+        run = self._workspace.submit(command, lambda event: self._take(second, event))
         self._readings[second].runs.append(run)
         self._readings[second].progress = Progress(run.id, "Reading", 0, 0)
 
@@ -152,7 +178,7 @@ class Beside(QObject):
             case Started(prompt_ids=ids, source_ids=source):
                 reading.ids = source or ids
                 if reading.maps is None:
-                    asked = Positions(len(reading.ids), second)
+                    asked = Positions(len(reading.ids), self._is_second(second))
                     reading.runs.append(self._workspace.submit(asked, lambda event: self._take(second, event)))
             case Progress():
                 reading.progress = event
@@ -180,8 +206,19 @@ class Beside(QObject):
                 _, height, width = weights.shape
                 whole[:, event.start : event.start + height, :width] = weights[:, :, :count]
 
+    def _on_model(self, _: ModelInfo | None) -> None:
+        self._forget(second=False)
+        if self.adapter:
+            self._forget(second=True)
+
+    def _on_adapters(self) -> None:
+        """An adapter that is gone, or that the model cannot take, is not chosen any more."""
+        if self.adapter and self.adapter not in [path for _, path, why in self._adapters.offers() if not why]:
+            self.choose("")
+        self.changed.emit()
+
     def _forget(self, second: bool) -> None:
-        """This model is another one now."""
+        """This model is another one now, or goes through another adapter."""
         for run in self._readings[second].runs:
             run.cancel()
         self._readings[second] = Reading()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
 
-from app.state.adapters import USUAL, Adapters, Offer
+from app.state.adapters import USUAL, Adapters
 from app.state.captures import Captures
 from app.state.scored import Stretch, stretches
 from app.state.second import Second
@@ -89,11 +89,6 @@ class Scoring(QObject):
         if self.first is None or self.other is None:
             return []
         return stretches(self.first.records, self.other.records)
-
-    @property
-    def offers(self) -> list[Offer]:
-        """The adapters to compare with."""
-        return [(f"Adapter {name}", path, why) for name, path, why in self._adapters.offers()]
 
     def choose(self, path: str) -> None:
         """Compare with the model as this adapter changes it; "" with the second model, where there is one."""

@@ -14,6 +14,7 @@ from pytestqt.qtbot import QtBot
 
 from app.bridge import Bridge
 from app.panes.compare import Pane as ComparePane
+from app.panes.inside import Pane as InsidePane
 from app.settings import Settings
 from app.state import State, make_state
 from app.state.adapters import uses_in
@@ -141,6 +142,35 @@ def test_columns_with_and_without_write_at_once_and_are_what_each_would_write_al
         assert "".join(texts) == side.text
     assert "companion with tall-tales" in pane.columns[1].status.text()
     assert sides.keep(1) and uses_in(state.conversation.path[-1].settings) == (AdapterUse(path, 1.0),)
+
+
+def test_the_maps_of_the_model_and_of_itself_with_an_adapter_stand_beside_each_other(
+    state: State, folder: Path, qtbot: QtBot
+) -> None:
+    path = found(state, folder, qtbot)
+    pane = InsidePane(state)
+    qtbot.addWidget(pane)
+    pane.resize(700, 800)
+    pane.show()
+    pane.tabs.setCurrentIndex(2)
+    beside, box = state.beside, pane.two.seconds.models
+    box.setCurrentIndex(box.findText("Adapter tall-tales"))
+    box.activated.emit(box.currentIndex())
+    pane.two.button.click()
+    off: dict[float, float] = {}
+    for strength in (0.0, 1.0):
+        beside.choose(path, strength)
+        qtbot.waitUntil(lambda: beside.rows(True, 0) is not None and not beside.running, timeout=LONG)
+        one, other = beside.rows(False, 0), beside.rows(True, 0)
+        assert one is not None and other is not None and beside.tokens(True) == beside.tokens(False)
+        off[strength] = float(np.abs(one.astype("float32") - other.astype("float32")).max())
+    assert off[0.0] == 0.0 and off[1.0] > 1e-2
+    qtbot.waitUntil(lambda: pane.two.columns[1].title.text() == "companion with tall-tales")
+    assert pane.two.columns[0].title.text() == "companion" and pane.two.seconds.strength.isVisible()
+    box.setCurrentIndex(0)
+    box.activated.emit(0)
+    qtbot.waitUntil(lambda: pane.two.columns[1].title.text() == "")
+    assert beside.adapter == "" and not pane.two.seconds.strength.isVisible()
 
 
 def test_the_model_and_itself_with_an_adapter_score_one_text_token_by_token(
