@@ -37,6 +37,7 @@ from app.widgets.named import named, quiet_button, toggle_button
 from app.widgets.pieces import piece_of, visible, worded
 from app.widgets.reader_line import ReaderLine
 from app.widgets.slider import PlainSlider
+from app.widgets.still import Still
 from app.widgets.text_table import TextTable
 from app.widgets.token_flow import FlowArea, TokenFlow
 
@@ -69,6 +70,9 @@ class Pane(QWidget):
         self._timer.setSingleShot(True)
         self._timer.setInterval(REPAINT)
         self._timer.timeout.connect(self.refresh)
+        # While an answer streams the small maps have a frame of their own, between two of the large one.
+        self._heads = QTimer(self, singleShot=True, interval=REPAINT // 2)
+        self._heads.timeout.connect(self._show_heads)
         self.reader = ReaderLine("Read again", "Run the model over this text once more to capture its attention")
         self.reader.asked.connect(self._captures.reread)
         self.reader.cancelled.connect(self._captures.rereading.cancel)
@@ -171,7 +175,7 @@ class Pane(QWidget):
         self._place.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         line = QHBoxLayout()
         line.addWidget(self.scrub, 1)
-        line.addWidget(self._place)
+        line.addWidget(Still(self._place, "token 1,024 of 1,024"))
         return line
 
     # --- drawing ------------------------------------------------------------------------------------------------------
@@ -208,8 +212,10 @@ class Pane(QWidget):
             return
         self._show_parts(self._captures.parts)
         self.grid.set_shape(*self._captures.shape(self._part))
-        thumbnails = self._captures.thumbnails(self._part)
-        self.grid.set_maps(None if thumbnails is None else thumbnails.cells)
+        if not self._captures.live:
+            self._show_heads()
+        elif not self._heads.isActive():
+            self._heads.start()
         layer, head = self.grid.choice
         one = f"Layer {layer} · mean" if self.mean.isChecked() else f"Layer {layer} · head {head}"
         self.title.setText("All layers" if self._rolls else one)
@@ -231,6 +237,10 @@ class Pane(QWidget):
         if self.as_table.isChecked():
             self.table.show_rows(HEAD, self._row_lines())
         self._timer.setInterval(max(REPAINT, round((time.perf_counter() - begun) * 10_000)))
+
+    def _show_heads(self) -> None:
+        thumbnails = self._captures.thumbnails(self._part)
+        self.grid.set_maps(None if thumbnails is None else thumbnails.cells)
 
     def _show_text(self, tokens: list[str], values: Weights, first: int) -> None:
         """The text under the row in focus; two texts with lines between them where one looks into the other."""
@@ -302,11 +312,12 @@ class Pane(QWidget):
         missing = self._weights() is None and not captures.rolling
         if missing and not captures.live and not captures.foreign and not rereading.running:
             self._read_if_cheap()
-        words = captures.foreign or rereading.error or (FURTHER if captures.beyond else "Not captured.")
-        if self._rolls and not captures.rollable(self._part):
-            words = "Rollout needs all rows of all layers: this text is too long for them to be kept."
-        wanted = missing and not captures.live
-        self.reader.show_reading(rereading.progress, words if wanted else "", not captures.foreign)
+        words = ""
+        if missing and not captures.live:
+            words = captures.foreign or rereading.error or (FURTHER if captures.beyond else "Not captured.")
+            if self._rolls and not captures.rollable(self._part):
+                words = "Rollout needs all rows of all layers: this text is too long for them to be kept."
+        self.reader.show_reading(rereading.progress, words, bool(words) and not captures.foreign)
 
     def _read_if_cheap(self) -> None:
         """Capture a stored answer's attention without being asked, once, where it takes a moment."""

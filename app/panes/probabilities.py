@@ -32,6 +32,7 @@ from app.widgets.named import named, quiet_button, toggle_button
 from app.widgets.pieces import piece_of, visible
 from app.widgets.segments import segments
 from app.widgets.step_grid import StepGrid, step_head, step_rows, step_text
+from app.widgets.still import Still
 from app.widgets.text_table import TextTable
 from app.widgets.token_bars import HEAD, TokenBars, as_text, rows, summary
 from app.widgets.value_edit import ValueEdit
@@ -107,6 +108,7 @@ class Pane(QWidget):
         self.token.setMinimumWidth(40)  # no token may widen the pane
         self.place = QLabel()
         self.place.setProperty("role", "caption")
+        self._line = _Line(self.token, self.place)
         self.previous = quiet_button("tokenPrevious", "Previous token")
         self.previous.clicked.connect(lambda: self._captures.step(-1))
         self.next = quiet_button("tokenNext", "Next token")
@@ -117,9 +119,7 @@ class Pane(QWidget):
         self.follow.clicked.connect(self._on_follow)
         line = QHBoxLayout()
         line.setSpacing(4)
-        line.addWidget(self.token)
-        line.addSpacing(4)
-        line.addWidget(self.place, 1)
+        line.addWidget(self._line, 1)
         line.addWidget(self.follow)
         line.addWidget(self.previous)
         line.addWidget(self.next)
@@ -136,7 +136,7 @@ class Pane(QWidget):
             row, column = divmod(place, len(WIDTHS))
             for offset, label in enumerate((name, value)):
                 label.setMinimumWidth(WIDTHS[column])  # so that no token's numbers widen the pane or move the next
-                grid.addWidget(label, 2 * row + offset, column)
+                grid.addWidget(Still(label), 2 * row + offset, column)
             grid.setColumnStretch(column, 1)
             self.figures.append((name, value))
         return grid
@@ -238,11 +238,7 @@ class Pane(QWidget):
 
     def _show_place(self, record: TokenRecord, focused: tuple[str, int]) -> None:
         total = len(self._captures.records(focused[0]))
-        self.place.setText(f"{focused[1] + 1:,} of {total:,}")
-        taken = self.place.sizeHint().width() + self.follow.sizeHint().width() + 2 * theme.HIT
-        room = self.width() - taken - 52  # and the spaces between them
-        words = visible(piece_of(record), 40)
-        self.token.setText(self.token.fontMetrics().elidedText(words, Qt.TextElideMode.ElideMiddle, max(40, room)))
+        self._line.say(visible(piece_of(record), 40), f"{focused[1] + 1:,} of {total:,}")
         self.previous.setEnabled(focused[1] > 0)
         self.next.setEnabled(focused[1] < total - 1)
 
@@ -335,6 +331,36 @@ class Pane(QWidget):
         super().hideEvent(event)
         self._captures.set_visible(NAME, False)
         self._state.what_if.watch(NAME, False)
+
+
+class _Line(QWidget):
+    """The token and its place, one behind the other; the layout around them is not asked at each token."""
+
+    def __init__(self, token: QLabel, place: QLabel) -> None:
+        super().__init__()
+        self._token, self._place, self._words = token, place, ""
+        for label in (token, place):
+            label.setParent(self)
+        self.setMinimumWidth(100)
+
+    def say(self, token: str, place: str) -> None:
+        self._words = token
+        self._place.setText(place)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """The place is whole, and of the token what there is room for."""
+        place = self._place.sizeHint().width()
+        room = max(40, self.width() - place - 8)
+        metrics = self._token.fontMetrics()
+        self._token.setText(metrics.elidedText(self._words, Qt.TextElideMode.ElideMiddle, room))
+        token = self._token.sizeHint().width()
+        self._token.setGeometry(0, 0, token, self.height())
+        self._place.setGeometry(token + 8, 0, place, self.height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._arrange()
 
 
 def _scrolled(drawn: QWidget) -> QScrollArea:

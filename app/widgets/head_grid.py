@@ -54,6 +54,11 @@ class HeadGrid(QWidget):
         """Layer and head."""
         return self._choice
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many layers and heads there are."""
+        return self._layers, self._heads
+
     def set_shape(self, layers: int, heads: int) -> None:
         """How many layers and heads the model has; 0 where there is none."""
         if (layers, heads) != (self._layers, self._heads):

@@ -23,6 +23,7 @@ class HeadsAndMap(QWidget):
         super().__init__()
         self._grid, self._large, self._notes = grid, large, notes
         self._area = HeadArea(grid)
+        self._arranged: tuple[QSize, tuple[int, int], bool] | None = None
         self._places = QGridLayout(self)
         self._places.setContentsMargins(0, 0, 0, 0)
         self._places.setSpacing(GAP)
@@ -35,6 +36,10 @@ class HeadsAndMap(QWidget):
 
     def arrange(self, is_map: bool) -> None:
         """Heads beside the large map or above it, whichever leaves it more cells. is_map: else a text or a table."""
+        now = (self.size(), self._grid.shape, is_map)
+        if now == self._arranged:
+            return
+        self._arranged = now
         width, height = self.width(), self.height()
         notes = self._notes.minimumSizeHint() + QSize(GAP, GAP)
         side_room = QSize(int(width * 0.34), height - notes.height())

@@ -60,6 +60,7 @@ class Heatmap(QWidget):
         self._row = -1
         self._cell: float | None = 14.0  # None: the whole map in view
         self._corner = (0, 0)  # row and column at the upper left
+        self._letters = 0  # of the longest token
         self._label_width = ROOM[0]
         self._drag: tuple[QPointF, tuple[int, int]] | None = None
         self.pointer: tuple[int, int] | None = None
@@ -83,11 +84,14 @@ class Heatmap(QWidget):
         """
         columns = tokens if seen is None else seen
         grown = (len(tokens), len(columns)) != (len(self._tokens), len(self._seen))
+        known = len(self._tokens)
+        fresh = tokens[known:] if known and tokens[:known] == self._tokens else tokens
+        letters = max((len(visible(token, 16)) for token in fresh), default=0)
+        self._letters = letters if fresh is tokens else max(letters, self._letters)
         self._values, self._first, self._tokens = values, first, tokens
         self._seen, self._causal = columns, seen is None
-        letters = max((len(visible(token, 16)) for token in tokens), default=0)
         advance = QFontMetricsF(theme.font(11, mono=True)).horizontalAdvance("x")
-        self._label_width = min(ROOM[0], round(letters * advance) + 8)
+        self._label_width = min(ROOM[0], round(self._letters * advance) + 8)
         if row != self._row or grown:
             self._row = row
             self._bring_into_view()

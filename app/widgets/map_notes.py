@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from app.widgets.named import named, quiet_button
+from app.widgets.still import Still
 from app.widgets.tint import Legend
 
 STEP = 1.3
@@ -40,7 +41,7 @@ class MapNotes(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        column.addWidget(self.readout, 1)
+        column.addWidget(Still(self.readout), 1)
         column.addLayout(line)
 
     def show_zoom(self, shown: bool) -> None:

@@ -5,9 +5,11 @@ It draws a record and knows nothing of where it comes from. The same numbers can
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
-from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen, QStaticText
 
 from app import theme
 from app.widgets.candidate_list import LEFT, RIGHT, ROW, CandidateList, shown_candidates
@@ -57,6 +59,21 @@ def as_text(record: TokenRecord, count: int, separator: str) -> str:
     return "\n".join(lines)
 
 
+@lru_cache(maxsize=4096)
+def laid_out(text: str, mono: bool = False, bold: bool = False) -> QStaticText:
+    """Words ready to be drawn: pieces and numbers come again with the next token, and to lay them out takes longest."""
+    result = QStaticText(text)
+    result.setTextFormat(Qt.TextFormat.PlainText)
+    result.prepare(font=theme.font(theme.CONTROL if mono else theme.CAPTION, mono, bold))
+    return result
+
+
+def _write(painter: QPainter, x: float, y: float, words: QStaticText, share: float = 0) -> None:
+    """In the middle of a row's height; share: how much of their width stands left of x."""
+    size = words.size()
+    painter.drawStaticText(QPointF(x - share * size.width(), y + (ROW - size.height()) // 2), words)
+
+
 class TokenBars(CandidateList):
     """A bar before the sampling and one after it for every candidate."""
 
@@ -84,14 +101,12 @@ class TokenBars(CandidateList):
             return
         now, record, indices = theme.current(), self._record, self._indices
         text, muted, accent = QColor(now.text), QColor(now.muted), QColor(now.accent)
-        small, mono, bold = (
-            theme.font(theme.CAPTION), theme.font(theme.CONTROL, mono=True), theme.font(theme.CONTROL, True, True)
-        )  # fmt: skip
+        small, mono = theme.font(theme.CAPTION), theme.font(theme.CONTROL, mono=True)
+        bold = theme.font(theme.CONTROL, mono=True, bold=True)
         before, after, drawn = record.before[indices].tolist(), record.after[indices].tolist(), record.chosen
         top = max(*before, *after, 1e-9)
         pieces = [visible(record.pieces[i], 18) for i in indices]
-        metrics = QFontMetricsF(mono)
-        longest = max(map(metrics.horizontalAdvance, pieces)) + 12
+        longest = max(laid_out(piece, mono=True).size().width() for piece in pieces) + 12
         name = max(min(longest, self.width() * 0.42), 64.0)
         place = QRectF(20 + name, 0, self.width() - 28 - name - 2 * NUMBER, ROW)
         painter = QPainter(self)
@@ -104,23 +119,23 @@ class TokenBars(CandidateList):
             chosen, cut = indices[line] == drawn, cut_words(record, indices[line])
             if chosen:
                 theme.icon("check", 14, "accent").paint(painter, 2, y + 6, 14, 14)
-            painter.setFont(bold if chosen else mono)
-            painter.setPen(accent if chosen else muted if cut else text)
             words = pieces[line]
             if longest > name:
-                words = metrics.elidedText(words, Qt.TextElideMode.ElideRight, name - 8)
-            painter.drawText(QRectF(20, y, name - 8, ROW), LEFT, words)
+                words = QFontMetricsF(mono).elidedText(words, Qt.TextElideMode.ElideRight, name - 8)
+            painter.setFont(bold if chosen else mono)
+            painter.setPen(accent if chosen else muted if cut else text)
+            _write(painter, 20, y, laid_out(words, mono=True, bold=chosen))
             self._draw_bar(painter, place.translated(0, y), before[line] / top, after[line] / top, chosen)
             painter.setFont(small)
             painter.setPen(muted)
-            right = QRectF(place.right(), y, NUMBER, ROW)
-            painter.drawText(right, RIGHT, number(before[line]))
+            _write(painter, place.right() + NUMBER, y, laid_out(number(before[line])), 1)
             if cut:
                 start = place.left() + max(4.0, place.width() * before[line] / top) + 8
                 painter.drawText(QRectF(start, y, max(0.0, place.right() - start), ROW), LEFT, cut)
             else:
                 painter.setPen(accent if chosen else text)
-            painter.drawText(right.translated(NUMBER, 0), RIGHT, "cut" if cut else number(after[line]))
+            left = laid_out("cut" if cut else number(after[line]))
+            _write(painter, place.right() + 2 * NUMBER, y, left, 1)
         self._draw_focus(painter)
 
     def _draw_headings(self, painter: QPainter, place: QRectF) -> None:

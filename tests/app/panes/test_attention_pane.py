@@ -81,7 +81,7 @@ def test_the_row_that_wrote_the_newest_token_is_in_focus(
     assert pane.map.weight(4, 0) == pytest.approx(1 / 16, abs=1e-3)
     assert pane.map.weight(2, 2) is not None
     assert "While writing ␣w2 it looked at" in pane.readout.text()
-    assert pane.grid._image is not None
+    qtbot.waitUntil(lambda: pane.grid._image is not None)
 
 
 def test_scrubbing_moves_the_focus_and_the_focus_moves_the_slider(
