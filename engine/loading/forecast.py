@@ -32,7 +32,7 @@ USUAL, LEAST = 4096, 512
 ROOMY = 0.8
 """Share of the free memory from which it is tight: the rest is other programs'."""
 
-CHUNK = 128
+CHUNK = 256
 """Rows read in one pass (engine/decoding/loop.py)."""
 
 FIRST, SPARE = 256, 512
