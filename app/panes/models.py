@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QPushButton, QSc
 from app import theme
 from app.state import State
 from app.state.adapters import USUAL
+from app.widgets.adapter_card import AdapterView
 from app.widgets.draft_chooser import DraftChooser
 from app.widgets.dropped import files_of
 from app.widgets.form import Form
@@ -24,7 +25,7 @@ from app.widgets.model_card import memory_words, words
 from app.widgets.model_list import ModelList
 from app.widgets.named import named, quiet_button, toggle_button
 from app.widgets.notice import Notice
-from engine import LoadParams, ModelCard, ModelInfo, Progress, Stats
+from engine import AdapterCard, LoadParams, ModelCard, ModelInfo, Progress, Stats
 
 NAME, TITLE, ICON = "models", "Models", "layers"
 CHOOSE = "Choose a model's folder, or a folder of models"
@@ -47,6 +48,7 @@ class Pane(QWidget):
         self._models, self._workspace, self._drafting = state.models, state.workspace, state.drafting
         self._adapters = state.adapters
         self._shown: object = None
+        self._brought = ""  # the path of an adapter that was dropped, and is to be seen
         self.notice = Notice()
         self.loading = LoadingStrip()
         self.loading.cancelled.connect(self._workspace.cancel_load)
@@ -57,6 +59,8 @@ class Pane(QWidget):
         self.drafts.cancelled.connect(self._drafting.cancel)
         self._reveal = QTimer(self, singleShot=True, interval=0)  # once the cards have their places
         self._reveal.timeout.connect(self._show_current)
+        self._settled = QTimer(self, singleShot=True, interval=500)
+        self._settled.timeout.connect(self._forget_brought)
         self.kept = KeptLine()
         self.kept.cleared.connect(self._models.clear_kept)
         self.list = ModelList()
@@ -74,6 +78,7 @@ class Pane(QWidget):
         self._adapters.changed.connect(self._show_cards)
         self._models.forecasts_changed.connect(self._show_forecasts)
         self._models.failed.connect(lambda message, hint: self.notice.fail(message, hint, ""))
+        self._models.adapters_brought.connect(self._on_brought)
         self._models.kept_changed.connect(self._show_kept)
         self._drafting.changed.connect(self._show_drafting)
         self._drafting.failed.connect(lambda message, hint, _: self.notice.fail(message, hint, ""))
@@ -129,6 +134,7 @@ class Pane(QWidget):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         scroll.setWidget(holder)
+        scroll.verticalScrollBar().rangeChanged.connect(self._on_range)
         scroll.viewport().setAutoFillBackground(False)
         holder.setAutoFillBackground(False)
         return scroll
@@ -178,6 +184,7 @@ class Pane(QWidget):
             )
         self._show_forecasts()
         self._show_states()
+        self._on_range()
 
     def _show_states(self) -> None:
         info, workspace = self._workspace.info, self._workspace
@@ -196,12 +203,15 @@ class Pane(QWidget):
         self.again.setVisible(info is not None)
 
     def _show_current(self) -> None:
-        """Scroll to the card of the model in use, to its head where the whole is too high."""
-        current = self.list.current
+        """Scroll to the card of what was dropped, else of the model in use, to its head where the whole is too high."""
+        current = self._dropped or self.list.current
         if current is not None:
             self._scroll.ensureWidgetVisible(current, 0, 8)
             bar = self._scroll.verticalScrollBar()
             bar.setValue(min(bar.value(), self.list.y() + current.mapTo(self.list, QPoint(0, -8)).y()))
+
+    def _forget_brought(self) -> None:
+        self._brought = ""
 
     def _show_forecasts(self) -> None:
         for card in self.cards:
@@ -219,6 +229,20 @@ class Pane(QWidget):
 
     def _show_kept(self) -> None:
         self.kept.show_kept(self._models.kept, self._models.clearing)
+
+    @property
+    def _dropped(self) -> AdapterView | None:
+        """The card of the adapter that was dropped just now."""
+        return next((view for view in self.list.adapters if view.card.path == self._brought), None)
+
+    def _on_brought(self, cards: tuple[AdapterCard, ...]) -> None:
+        self._brought = cards[0].path
+
+    def _on_range(self) -> None:
+        """Cards have moved, as they do while they find their places."""
+        if self._dropped is not None:
+            self._reveal.start()
+            self._settled.start()
 
     def _on_cards(self) -> None:
         self._show_cards()

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from checkpoints import loaded
+from lora import write_adapter
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt
 from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QPlainTextEdit, QWidget
@@ -77,6 +79,23 @@ def test_a_gguf_file_and_a_folder_load_wherever_they_are_dropped(
     assert [Path(folder).name for folder in state.models.folders] == [
         "stories260K-f16.gguf", "hf", "stories260K-f32.gguf",
     ]  # fmt: skip
+
+
+def test_an_adapters_folder_is_on_where_it_was_dropped_and_its_card_is_shown(
+    opened: tuple[Window, State], assets: Path, tmp_path: Path, qtbot: QtBot
+) -> None:
+    window, state = opened
+    companion = assets / "models" / "companion"
+    folder = write_adapter(tmp_path / "tall-tales", loaded(companion).model, "q_proj", lora_alpha=1.0)
+    state.workspace.load(str(companion))
+    qtbot.waitUntil(lambda: state.workspace.info is not None, timeout=LONG)
+    assert drop(window.chats, uri_list(folder))
+    qtbot.waitUntil(lambda: state.adapters.weight(str(folder)) == 1.0, timeout=LONG)
+    assert state.models.folders == [str(folder)]
+    pane = window.docks["models"].build()
+    qtbot.waitUntil(lambda: bool(pane.list.adapters))
+    (card,) = pane.list.adapters
+    qtbot.waitUntil(lambda: not card.visibleRegion().isEmpty() and card.button.text() == "Switch off")
 
 
 def test_a_wrong_file_gives_one_sentence_and_dragged_words_load_nothing(
