@@ -22,16 +22,12 @@ from app.widgets.prompt_aids import PromptAids
 from app.widgets.reading_line import ReadingLine
 from app.widgets.token_scales import TokenScale, choice
 from app.widgets.transcript import Transcript
-from app.widgets.welcome import Welcome
-from engine import Chat, ModelInfo, Progress, Run, StoredMessage
+from app.widgets.welcome import Welcome, belongs_elsewhere
+from engine import Chat, Progress, Run, StoredMessage
 
 NAME = "chat"
 TITLE = "Chat"
 ICON = "message-square"
-OTHER_KINDS = {  # what is said of a model that neither takes turns nor continues a text
-    "encoder": "An encoder reads a text both ways and writes none. It fills masks and compares sentences.",
-    "encoder-decoder": "An encoder-decoder reads a source and writes a target, as in translation.",
-}
 
 
 class Pane(QWidget):
@@ -269,15 +265,8 @@ class Pane(QWidget):
         """An empty chat says who is here."""
         info = self._state.workspace.info
         self.composer.setHidden(belongs_elsewhere(info))
-        if info is not None and belongs_elsewhere(info):
-            self._welcome.say(info.name, OTHER_KINDS[info.kind], "Open the Playground")
-        elif info is not None:
-            notes = [card.note for card in self._state.models.cards if card.path == info.path]
-            self._welcome.say(info.name, " ".join([*notes, "Write below; Enter sends."]))
-        elif self._state.workspace.loading is not None:
-            self._welcome.say("Loading the model", "You can write already; the answer comes when it is ready.")
-        else:
-            self._welcome.say("No model is loaded", "Choose one in the Models pane, or drop a model on the window.")
+        note = next((card.note for card in self._state.models.cards if info and card.path == info.path), "")
+        self._welcome.greet(info, self._state.workspace.loading is not None, note)
         self._choose_page()
 
     def _on_path(self) -> None:
@@ -431,8 +420,3 @@ class Pane(QWidget):
         self.composer.editor.setFont(font)
         for key in self._tokens_of:
             self._show_tokens(key)
-
-
-def belongs_elsewhere(info: ModelInfo | None) -> bool:
-    """Whether a model is for the Playground: an encoder, or an encoder-decoder that takes no turns."""
-    return info is not None and info.kind in OTHER_KINDS and (info.kind == "encoder" or not info.chat_template)

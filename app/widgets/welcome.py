@@ -1,4 +1,4 @@
-"""What an empty chat shows: which model is here, what it is, and what to do. It knows a few words and an icon."""
+"""What an empty chat shows: which model is here, what it is, and what to do. It knows what a model says of itself."""
 
 from __future__ import annotations
 
@@ -7,8 +7,18 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWi
 
 from app import theme
 from app.widgets.named import named
+from engine import ModelInfo
 
 WIDTH = 420
+OTHER_KINDS = {  # what is said of a model that neither takes turns nor continues a text
+    "encoder": "An encoder reads a text both ways and writes none. It fills masks and compares sentences.",
+    "encoder-decoder": "An encoder-decoder reads a source and writes a target, as in translation.",
+}
+
+
+def belongs_elsewhere(info: ModelInfo | None) -> bool:
+    """Whether a model is for the Playground: an encoder, or an encoder-decoder that takes no turns."""
+    return info is not None and info.kind in OTHER_KINDS and (info.kind == "encoder" or not info.chat_template)
 
 
 class Welcome(QWidget):
@@ -46,7 +56,18 @@ class Welcome(QWidget):
         theme.theme_changed.connect(self._show_icon)
         self._show_icon()
 
-    def say(self, title: str, text: str, action: str = "") -> None:
+    def greet(self, info: ModelInfo | None, loading: bool, note: str) -> None:
+        """Say who is here. note: what is known of the model beside what it is."""
+        if info is not None and belongs_elsewhere(info):
+            self._say(info.name, OTHER_KINDS[info.kind], "Open the Playground")
+        elif info is not None:
+            self._say(info.name, f"{note} Write below; Enter sends.".strip())
+        elif loading:
+            self._say("Loading the model", "You can write already; the answer comes when it is ready.")
+        else:
+            self._say("No model is loaded", "Choose one in the Models pane, or drop a model on the window.")
+
+    def _say(self, title: str, text: str, action: str = "") -> None:
         self._title.setText(title)
         self._text.setText(text)
         self.action.setText(action)
