@@ -50,6 +50,7 @@ class Transcript(QScrollArea):
         self._messages: list[StoredMessage] = []
         self._versions: Callable[[str], tuple[int, int]] = lambda key: (1, 1)
         self._views: dict[str, MessageView] = {}
+        self._written: dict[str, list[str]] = {}  # what was added to messages that are not built yet
         self._first = self._last = 0  # indices of the first message that is built, and of the first after them
         self._held: tuple[str, int] | None = None  # the place that stays where it is; None follows the end
         self._moving = False  # we scroll, not the person
@@ -108,6 +109,7 @@ class Transcript(QScrollArea):
                 view.deleteLater()
         count, to_end = len(messages), self._last == len(self._messages)
         self._messages = list(messages)
+        self._written.clear()  # these are as they stand now
         self._first, self._last = min(self._first, same), min(self._last, same)
         if same == 0:
             start = next((i for i, message in enumerate(messages) if place and message.id == place[0]), count)
@@ -115,7 +117,7 @@ class Transcript(QScrollArea):
             self._first = self._last = start if self._held else max(0, count - FIRST_BATCH)
             self._build_newer(FIRST_BATCH)
         elif to_end:
-            self._build_newer(count)
+            self._build_newer(1)  # the rest in turns of their own, so that none of them is felt
         if self._held is not None and self._held[0] not in self._views:
             self._held = None
         for key, view in self._views.items():
@@ -129,9 +131,12 @@ class Transcript(QScrollArea):
         view = self._views.get(key)
         if view is not None:
             view.append(text)
+        else:
+            self._written.setdefault(key, []).append(text)
 
     def update_message(self, message: StoredMessage) -> None:
         self._messages = [message if old.id == message.id else old for old in self._messages]
+        self._written.pop(message.id, None)
         view = self._views.get(message.id)
         if view is not None:
             view.update_message(message)
@@ -154,7 +159,7 @@ class Transcript(QScrollArea):
         self._show_pill()
 
     def jump_to_latest(self) -> None:
-        if self._last < len(self._messages):
+        if self._last + BATCH < len(self._messages):
             self.show_messages(self._messages, self._versions, fresh=True)
         self._held = None
         self._stay()
@@ -189,6 +194,8 @@ class Transcript(QScrollArea):
         view.set_busy(self._busy, self._browsable)
         self._views[message.id] = view
         self._rows.insertWidget(index - self._first, view)
+        for text in self._written.pop(message.id, ()):
+            view.append(text)
 
     def _build_older(self) -> None:
         """A batch above what is there."""
