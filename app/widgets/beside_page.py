@@ -30,7 +30,7 @@ EXAMPLE = "The cat sat on the mat because it was tired."
 HINT = "Point at a cell, or use the arrow keys."
 ATTENTION, POSITIONS, MASK = "Attention", "Positions", "Mask"
 WIDE = 400  # pixels: from here on the maps stand side by side
-ROW = 360  # pixels: from here on what is chosen stands in one row
+ROW = 420  # pixels: from here on what is chosen stands in one row
 HIGH = 300  # pixels of a map
 MEAN = -1
 
@@ -218,8 +218,10 @@ class BesidePage(AskPage):
         """Beside each other, or one above the other where there is no room."""
         wide = self.width() >= WIDE
         row = self.width() >= ROW
-        for place, chooser in enumerate((self.what, self.layer, self.head, self.as_table)):
-            self._choosing.addWidget(chooser, *((0, place) if row else (place // 2, place % 2)))
+        places = ((0, 0), (0, 1), (0, 2), (0, 3)) if row else ((0, 0), (1, 0), (1, 1), (0, 1))
+        for place, chooser in zip(places, (self.what, self.layer, self.head, self.as_table)):
+            self._choosing.addWidget(chooser, *place)
+        self._choosing.setColumnStretch(4, int(row))
         for number, column in enumerate(self.columns):
             self._grid.addWidget(column, *((0, number) if wide else (number, 0)))
         self._grid.setColumnStretch(0, 1)
