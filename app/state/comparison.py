@@ -106,6 +106,7 @@ class Comparison(QObject):
     ) -> None:
         super().__init__()
         self._adapters = adapters
+        self._offers: list[list[Offer]] = []
         self._workspace = workspace
         self._talk = conversation
         self._library = library
@@ -167,7 +168,7 @@ class Comparison(QObject):
         """Have this side written by the loaded model, or by the second one."""
         if self.sides[number].run is None:
             self.sides[number].second = second
-            self._on_adapters()
+            self._settle_adapters()
 
     def adapters(self, side: Side) -> list[Offer]:
         """The adapters to choose from for a side, by its model."""
@@ -377,7 +378,13 @@ class Comparison(QObject):
         self.sides_changed.emit()
 
     def _on_adapters(self) -> None:
-        """An adapter that a side's model cannot take, or that is gone, is not chosen any more."""
+        """Where there are others: one that a side's model cannot take, or that is gone, is not chosen any more."""
+        offers = [self._adapters.offers(second) for second in (False, True)]
+        if offers != self._offers:
+            self._offers = offers
+            self._settle_adapters()
+
+    def _settle_adapters(self) -> None:
         for side in self.sides:
             fitting = [path for _, path, why in self.adapters(side) if not why]
             if side.adapter not in (AS_SET, PLAIN, *fitting):
