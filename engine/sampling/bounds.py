@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.params import FIRST
-from engine.sampling.candidates import TOLERANCE, Candidates, column, in_order
+from engine.sampling.candidates import TOLERANCE, Candidates, column, how_many, in_order, ranked
 from engine.sampling.plan import KNOBS, LAST
 from engine.sampling.repetition import longest_match
 from engine.sampling.stored import NOTHING, Mask, Reals, Singles
@@ -251,7 +251,7 @@ class Bounds(Candidates):
         self._keep_above(low + floors[0] - TOLERANCE, high + floors[1] + TOLERANCE)
 
     def _typical_p(self) -> None:
-        self._sort()  # of two runs, one up and one down, the distances below are sorted four times as fast
+        self._sort()  # so that whole columns are empty behind whoever is kept, and are dropped
         (low, high), (H_least, H_most) = self._bounds(), self._entropy()
         # All that matters is the logit of the expected surprise: who is nearest to it stays. As that logit moves, who
         # is nearer than whom changes one way only, so its two ends say all.
@@ -275,17 +275,17 @@ class Bounds(Candidates):
         slack: by how much, in nats, all that may be less.
         """
         distance, gap = np.abs(self.logits - column(centre)), centre - self.top
-        order = np.argsort(distance, axis=1, kind="stable")
-        rows, last = np.arange(len(order)), (self.logits > NOTHING).sum(1) - 1
+        order, rows = ranked(distance), np.arange(len(distance))
+        last = how_many(self.logits > NOTHING) - 1
         nearer = in_order(p, order).cumsum(1)
         surely = nearer if solid is p else in_order(solid, order).cumsum(1)
         P = self.params.typical_p
         goal = P * np.exp(slack)
-        far = np.minimum((surely < column(goal)).sum(1), last)
-        near = np.minimum((nearer < P).sum(1), last)
+        far = np.minimum(how_many(surely < column(goal)), last)
+        near = np.minimum(how_many(nearer < P), last)
         if tail.any():  # to whoever is farther than the tail, all of it counts as nearer
-            ahead = (distance < column(gap)).sum(1)
-            behind = np.where(tail < P, np.minimum((nearer < column(P - tail)).sum(1), last), -1)
+            ahead = how_many(distance < column(gap))
+            behind = np.where(tail < P, np.minimum(how_many(nearer < column(P - tail)), last), -1)
             near = np.where(near < ahead, near, np.maximum(behind, ahead - 1))
         nearest = np.where(near < 0, -np.inf, distance[rows, order[rows, near]])
         farthest = distance[rows, order[rows, far]]

@@ -18,7 +18,7 @@ from engine.sampling.bounds import Bounds
 from engine.sampling.plan import active
 from engine.sampling.stored import Ids, Mask, Reals, Stored
 
-AT_ONCE = 256
+AT_ONCE = 128
 """Tokens that are derived together: few enough that their numbers stay in the processor's cache."""
 
 

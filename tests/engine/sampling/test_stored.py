@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.messages import TokenRecord
+from engine.sampling.candidates import ranked
 from engine.sampling.noise import gumbel
 from engine.sampling.repetition import repeats, repeats_along, tally
 from engine.sampling.stored import KEPT, Stored
@@ -91,3 +92,9 @@ def test_a_slider_that_is_dragged_far_leaves_only_a_few_answers_behind() -> None
         source.counts(window, 0)
         source.matches(window, 50)
     assert len(source._found) == KEPT
+
+
+@given(st.lists(st.sampled_from([-np.inf, -1e30, -2.5, -1e-40, 0.0, 1e-40, 1.0, 1.5, 3e38, np.inf]), min_size=1))
+def test_ranks_are_those_of_a_stable_sort(row: list[float]) -> None:
+    values = np.array([row, row[::-1]], np.float32)
+    assert ranked(values).tolist() == np.argsort(values, axis=1, kind="stable").tolist()
