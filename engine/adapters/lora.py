@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -105,11 +106,17 @@ class Adaptation:
             for module, (A, B, scale) in adapter.additions.items():
                 additions.setdefault(module, []).append((A, B, weight * scale))
         self._swaps = []
+        packed: dict[Any, tuple[Tensor, Tensor]] = {}
         for module, several in additions.items():
             owner, _, name = module.rpartition(".")
             base = model.get_submodule(module)
             # The dictionary itself: for some hundred modules at every token, setattr would take a millisecond.
             self._swaps.append((model.get_submodule(owner)._modules, name, base, Adapted(base, several)))
+            matrix = getattr(getattr(base, "packed", None), "matrix", None)
+            if matrix is not None:
+                packed[matrix] = torch.cat([A for A, _, _ in several]), torch.cat([B * s for _, B, s in several])
+        fused = model.fused if isinstance(model, Decoder) else None
+        self._fused = fused and fused.adapted(packed)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -121,7 +128,7 @@ class Adaptation:
                 modules[name] = adapted
             model.adapted = self._key
             if isinstance(model, Decoder):
-                model.fused = None  # it multiplies by the weights without asking the modules
+                model.fused = self._fused  # it multiplies by the weights without asking the modules
             yield
         finally:
             for modules, name, base, _ in self._swaps:

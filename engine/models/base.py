@@ -99,6 +99,10 @@ class Tap(Protocol):
 class Fused(Protocol):
     """All blocks as one native call for a few tokens (engine/quantize/fused.py)."""
 
+    def adapted(self, additions: Any) -> Fused:
+        """The same with low-rank additions to some of its products."""
+        ...
+
     def __call__(self, x: Tensor, positions: Any, rows: Any, position: int, shown: Mapping[int, Tensor]) -> Tensor:
         """The states x [1, T, C] behind all blocks; rows: as the cache's `direct` gives them.
 

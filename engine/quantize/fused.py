@@ -17,15 +17,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from engine.quantize.kernels.cached import Bytes, Form, Half
+from engine.quantize.kernels.lowrank import AT_ONCE
 from engine.quantize.kernels.native import Library
 from engine.quantize.kernels.plan import Matrix, Plan, parallel
 from engine.quantize.kernels.stretch import LAYER, PHASES, Dimensions, Stretch
 from engine.quantize.kernels.team import team
 from engine.quantize.rows import Rows
 
-__all__ = ["Dimensions", "FusedBlocks", "Weights"]
+__all__ = ["Additions", "Dimensions", "FusedBlocks", "Weights"]
 
 LINE = 64
 """Bytes that processors pass to each other at once: scratch of two threads does not share any."""
@@ -47,14 +49,24 @@ class Weights:
     k_norm: Tensor | None = None
 
 
+Additions = Mapping[Matrix, tuple[Tensor, Tensor]]
+"""By the matrix W [N, K] that they belong to: A [ranks, K] and B [ranks, N], float32; W x becomes W x + B' A x."""
+
+
 class FusedBlocks:
     """All blocks of a model. Dimensions have to be multiples of eight."""
 
-    def __init__(self, dimensions: Dimensions, blocks: Sequence[Weights], library: Library) -> None:
+    def __init__(
+        self, dimensions: Dimensions, blocks: Sequence[Weights], library: Library, additions: Additions | None = None
+    ) -> None:
         self._d = dimensions
+        self._blocks = tuple(blocks)
         self._library = library
         self._parallel, self._team_size, self._give_way = _threads()
-        self._held: list[object] = list(blocks)  # whose memory the addresses below are of
+        self._held: list[object] = []  # whose memory the addresses below are of
+        self._additions = {matrix: self._addition(*pair) for matrix, pair in (additions or {}).items()}
+        self._ranks = max((len(A) for A, _ in (additions or {}).values()), default=0)
+        self._ranks += -self._ranks % AT_ONCE
         records = array.array("q")
         for block in blocks:
             records.extend(self._record(block))
@@ -64,6 +76,10 @@ class FusedBlocks:
         self._shared = torch.empty(0)
         self._own = torch.empty(0)
         self._zeros = bytes(8 * len(self._counters))
+
+    def adapted(self, additions: Additions) -> FusedBlocks:
+        """The same blocks with low-rank additions to some of their products; the weights are shared."""
+        return FusedBlocks(self._d, self._blocks, self._library, additions)
 
     def __call__(
         self,
@@ -81,7 +97,7 @@ class FusedBlocks:
         """
         d, many = self._d, x.shape[1]
         threads = (team.gather(self) if many == 1 else team.size) if self._parallel else 1
-        own_bytes = (4 * d.own_floats(many, position + many) + LINE - 1) // LINE * LINE
+        own_bytes = (4 * d.own_floats(many, position + many, self._ranks) + LINE - 1) // LINE * LINE
         if self._own.nbytes < threads * own_bytes:
             self._own = torch.empty(threads * own_bytes // 2)  # twice as much as is needed now
         if self._shared.numel() < d.shared_floats(many):
@@ -96,8 +112,8 @@ class FusedBlocks:
         numbers = (
             self._layers.buffer_info()[0], self._count, rows.addresses.buffer_info()[0], watched.buffer_info()[0],
             x.data_ptr(), many, cosines.data_ptr(), sines.data_ptr(), position, rows.stride, splits,
-            self._shared.data_ptr(), self._own.data_ptr(), own_bytes, self._counters.buffer_info()[0], self._parallel,
-            self._team_size, self._give_way, threads, 0, 0, 0,
+            self._shared.data_ptr(), self._own.data_ptr(), own_bytes, self._ranks, self._counters.buffer_info()[0],
+            self._parallel, self._team_size, self._give_way, threads, 0, 0, 0,
         )  # fmt: skip
         call = array.array("q", numbers)
         begun = time.perf_counter()
@@ -111,12 +127,19 @@ class FusedBlocks:
         d = self._d
         return self._library.function("stretch", f" {d!r} {form.name}", lambda module: Stretch(module, d, form))
 
+    def _addition(self, A: Tensor, B: Tensor) -> int:
+        """The address of what lowrank.py reads of one."""
+        A, B = (functional.pad(each, (0, 0, 0, -len(each) % AT_ONCE)).contiguous() for each in (A, B))
+        record = array.array("q", [len(A), A.data_ptr(), B.data_ptr()])
+        self._held += [A, B, record]
+        return record.buffer_info()[0]
+
     def _record(self, block: Weights) -> list[int]:
         def address(tensor: Tensor | None) -> int:
             return 0 if tensor is None else tensor.data_ptr()
 
         def plan(*matrices: Matrix) -> int:
-            made = Plan(matrices)
+            made = Plan(matrices, [self._additions.get(matrix, 0) for matrix in matrices])
             self._held.append(made)
             return made.address
 

@@ -44,18 +44,21 @@ class Matrix:
     def tensors(self) -> list[Tensor]:
         return [each for each in (self.codes, self.scale, self.zero) if each is not None]
 
-    def record(self, offset: int = 0, first: int = 0) -> list[int]:
+    def record(self, offset: int = 0, first: int = 0, added: int = 0) -> list[int]:
         """FIELDS of this matrix."""
         addresses = [each.data_ptr() for each in (self.codes, self.scale)]
         zero = 0 if self.zero is None else self.zero.data_ptr()
         tiles, groups = self.scale.shape[:2]
-        return [self.library.product(self.kind), *addresses, zero, self.rows, groups, tiles, offset, first]
+        return [self.library.product(self.kind), *addresses, zero, self.rows, groups, tiles, offset, first, added]
 
 
 class Plan:
-    """The products of one input with some matrices of the same width."""
+    """The products of one input with some matrices of the same width.
 
-    def __init__(self, matrices: Sequence[Matrix]) -> None:
+    added: of each, the address of its low-rank addition or 0, which only fused blocks look at.
+    """
+
+    def __init__(self, matrices: Sequence[Matrix], added: Sequence[int] = ()) -> None:
         self._run = matrices[0].library.run
         self._matrices = tuple(matrices)  # whose memory the addresses below are of
         self._parallel = parallel()
@@ -65,8 +68,8 @@ class Plan:
         self._blocks = max(matrix.codes.shape[1] for matrix in matrices)
         records: list[int] = []
         offset = tiles = 0
-        for matrix in matrices:
-            records += matrix.record(offset, tiles)
+        for matrix, addition in zip(matrices, added or [0] * len(matrices), strict=True):
+            records += matrix.record(offset, tiles, addition)
             offset += matrix.rows
             tiles += matrix.scale.shape[0]
         least = max(1, LEAST // max(matrix.codes[0].nbytes for matrix in matrices))

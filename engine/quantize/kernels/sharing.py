@@ -17,9 +17,9 @@ PLAN = ("width", "blocks", "tiles", "matrices", "least")
 """What a call multiplies by: 64-bit integers in this order, then each matrix's FIELDS. blocks: of an input row; tiles:
 of all matrices; least: tiles that a thread takes at once at least."""
 
-FIELDS = ("product", "codes", "scale", "zero", "rows", "groups", "tiles", "offset", "first")
+FIELDS = ("product", "codes", "scale", "zero", "rows", "groups", "tiles", "offset", "first", "added")
 """A matrix as the native side sees it: 64-bit integers in this order. offset: of its results, in rows of all matrices;
-first: the number of its first tile among all."""
+first: the number of its first tile among all; added: the address of a low-rank addition (lowrank.py), or 0."""
 
 PRODUCT = ir.FunctionType(VOID, [POINTER] * 4 + [I64, POINTER] + [I64] * 3)
 """A kind's function: product(matrix, codes, step, shift, blocks, y, M, first tile, last tile)."""
@@ -30,27 +30,50 @@ def planned(f: Emitter, plan: Value, name: str) -> Value:
     return f.load(I64, plan, PLAN.index(name), I64, 8)
 
 
+def matrices_of(f: Emitter, plan: Value, body: Callable[[Value, Value], None]) -> None:
+    """body(index, matrix) for each matrix of a plan."""
+    first = f.at(plan, len(PLAN), I64)
+
+    def one(index: Value, _: object) -> list[Value]:
+        body(index, f.at(first, f.b.mul(index, count(len(FIELDS))), I64))
+        return []
+
+    f.loop(count(0), planned(f, plan, "matrices"), 1, [], one)
+
+
+def field(f: Emitter, matrix: Value, name: str) -> Value:
+    """One of a matrix's FIELDS."""
+    return f.load(I64, matrix, FIELDS.index(name), I64, 8)
+
+
 def share_out(
-    f: Emitter, plan: Value, x: tuple[Value, Value, Value], y: Value, M: Value, counter: Value, team: Value
+    f: Emitter,
+    plan: Value,
+    x: tuple[Value, Value, Value],
+    y: Value,
+    M: Value,
+    counter: Value,
+    team: Value,
+    then: Callable[[Value, Value, Value, Value, Value], None] = lambda *_: None,
 ) -> None:
     """A thread's part of the plan's products with M input rows, given as bytes, steps and shifts.
 
-    y: one matrix's results behind the other's; counter: of tiles taken, 0 at first; team: how many threads there are.
+    y: one matrix's results behind the other's; counter: of tiles taken, 0 at first; team: how many threads there are;
+    then(index, matrix, its results, begin, end): once those tiles of a matrix are done.
     """
-    blocks, matrices = planned(f, plan, "blocks"), f.at(plan, len(PLAN), I64)
+    blocks = planned(f, plan, "blocks")
 
     def stretch(first: Value, last: Value) -> None:
-        def part(index: Value, _: object) -> list[Value]:
-            matrix = f.at(matrices, f.b.mul(index, count(len(FIELDS))), I64)
-            before, tiles = _field(f, matrix, "first"), _field(f, matrix, "tiles")
+        def part(index: Value, matrix: Value) -> None:
+            before, tiles = field(f, matrix, "first"), field(f, matrix, "tiles")
             begin, end = f.larger(f.b.sub(first, before), count(0)), f.smaller(f.b.sub(last, before), tiles)
             with f.b.if_then(f.b.icmp_signed("<", begin, end)):
-                product = f.b.inttoptr(_field(f, matrix, "product"), PRODUCT.as_pointer())
-                results = f.at(y, f.b.mul(_field(f, matrix, "offset"), M), F32)
+                product = f.b.inttoptr(field(f, matrix, "product"), PRODUCT.as_pointer())
+                results = f.at(y, f.b.mul(field(f, matrix, "offset"), M), F32)
                 f.b.call(product, [matrix, *x, blocks, results, M, begin, end])
-            return []
+                then(index, matrix, results, begin, end)
 
-        f.loop(count(0), planned(f, plan, "matrices"), 1, [], part)
+        matrices_of(f, plan, part)
 
     alone = f.b.icmp_signed("==", team, count(1))
     parts = f.b.select(alone, team, f.b.mul(team, count(2)))
@@ -78,7 +101,3 @@ def _in_stretches(
     body(first, last)
     f.b.branch(head)
     f.b.position_at_end(after)
-
-
-def _field(f: Emitter, matrix: Value, name: str) -> Value:
-    return f.load(I64, matrix, FIELDS.index(name), I64, 8)

@@ -12,23 +12,26 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
+from engine.quantize.kernels import lowrank
 from engine.quantize.kernels.activations import BLOCK, quantiser
 from engine.quantize.kernels.arithmetic import LANES, add, each, get, number, put, rms_norm, rotate, silu_times
 from engine.quantize.kernels.attending import attention
 from engine.quantize.kernels.cached import Form
 from engine.quantize.kernels.emit import F32, I8, I32, I64, POINTER, VOID, Emitter, Value, count
 from engine.quantize.kernels.entry import PARALLEL
-from engine.quantize.kernels.sharing import planned, share_out
+from engine.quantize.kernels.sharing import field, matrices_of, planned, share_out
 
 CALL = (
     "layers", "count", "rows", "shown", "x", "many", "cosines", "sines", "position", "stride", "splits", "shared",
-    "own", "own_bytes", "counters", "parallel", "team_size", "give_way", "threads", "workers", "arrived", "round",
+    "own", "own_bytes", "ranks", "counters", "parallel", "team_size", "give_way", "threads", "workers", "arrived",
+    "round",
 )  # fmt: skip
 """A call: 64-bit integers in this order. count: of layers. many: tokens, the first of them at `position`.
 rows: for each layer the addresses of its keys, values and their scales; heads lie `stride` positions apart.
 shown: for each layer where its attention goes, float32 [H, many, position + many], or 0. splits: parts that the query
-heads of a group are shared out in. own: scratch of own_bytes for each thread; shared: for all. team_size, give_way:
-addresses of omp_get_num_threads and sched_yield. The last three are the call's own."""
+heads of a group are shared out in. own: scratch of own_bytes for each thread; shared: for all. ranks: of the largest
+low-rank addition. team_size, give_way: addresses of omp_get_num_threads and sched_yield. The last three are the call's
+own."""
 
 LAYER = (
     "norm", "qkv", "qkv_bias", "q_norm", "k_norm", "out", "out_bias", "next_norm", "gate_up", "down",
@@ -37,6 +40,9 @@ LAYER = (
 
 PHASES = 5
 """Counters of a layer: of its four products and its attention."""
+
+MOST_TOGETHER = 3
+"""Matrices that have one input: queries, keys and values."""
 
 PATIENCE = 2000
 """Looks at the others before a waiting thread lets another process have its core."""
@@ -73,11 +79,11 @@ class Dimensions:
         """Numbers in the scratch of all for so many tokens: what products and attention give."""
         return many * (self.projected + self.heads * self.head_dim + 2 * self.width + 2 * self.hidden)
 
-    def own_floats(self, many: int, positions: int) -> int:
+    def own_floats(self, many: int, positions: int, ranks: int) -> int:
         """Numbers in a thread's scratch for so many tokens and keys: states, inputs as bytes, heads and scores."""
         group = self.heads // self.kv_heads
         return (
-            many * (self.width + self.widest + self.blocks * (BLOCK // 4 + 2))
+            many * (MOST_TOGETHER * ranks + self.width + self.widest + self.blocks * (BLOCK // 4 + 2))
             + 64
             + self.heads * self.head_dim
             + group * (positions + 2 * 8)
@@ -146,12 +152,13 @@ class Stretch:
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _product(self) -> None:
-        """`product(plan, x, codes, step, shift, y, counter, many, team)`: a thread's part of it, x quantised before.
+        """`product(plan, x, codes, step, shift, y, counter, lowered, many, team, ranks)`: a thread's part of it.
 
-        x: so many rows; y: those of each matrix's results, one matrix behind the other.
+        x: so many rows, quantised before; y: those of each matrix's results, one matrix behind the other; lowered: room
+        for what additions make of x.
         """
-        f = Emitter(self.module, "product", [POINTER] * 7 + [I64] * 2, internal=True)
-        plan, x, codes, step, shift, y, counter, many, team = f.arguments
+        f = Emitter(self.module, "product", [POINTER] * 8 + [I64] * 3, internal=True)
+        plan, x, codes, step, shift, y, counter, lowered, many, team, ranks = f.arguments
         width, blocks = planned(f, plan, "width"), planned(f, plan, "blocks")
 
         def quantised(row: Value) -> None:
@@ -161,7 +168,22 @@ class Stretch:
             f.b.call(self.module.globals["quantise"], [source, width, blocks, *places])
 
         _rows(f, many, quantised)
-        share_out(f, plan, (codes, step, shift), y, many, counter, team)
+
+        def added(index: Value, matrix: Value, body: Callable[[Value, Value], None]) -> None:
+            record = field(f, matrix, "added")
+            with f.b.if_then(f.b.icmp_signed("!=", record, count(0))):
+                body(f.b.inttoptr(record, POINTER), f.at(lowered, f.b.mul(index, f.b.mul(many, ranks)), F32))
+
+        def lower_all(index: Value, matrix: Value) -> None:
+            added(index, matrix, lambda record, h: lowrank.lower(f, record, x, width, many, h))
+
+        def raise_part(index: Value, matrix: Value, results: Value, begin: Value, end: Value) -> None:
+            N = field(f, matrix, "rows")
+            added(index, matrix, lambda record, h: lowrank.add(f, record, h, many, N, begin, end, results))
+
+        with f.b.if_then(f.b.icmp_signed(">", ranks, count(0))):
+            matrices_of(f, plan, lower_all)
+        share_out(f, plan, (codes, step, shift), y, many, counter, team, raise_part)
         f.b.ret_void()
 
     def _heads(self) -> None:
@@ -271,7 +293,9 @@ class Stretch:
         out = behind(y, d.heads * d.head_dim)
         down = behind(out, d.width)
         gate_up = behind(down, d.width)
-        x, n = own, behind(own, d.width)
+        ranks = self._read(f, call, "ranks")
+        lowered, x = own, f.at(own, f.b.mul(many, f.b.mul(ranks, count(MOST_TOGETHER))), F32)
+        n = behind(x, d.width)
         codes = behind(n, d.widest)
         step = behind(codes, d.blocks * BLOCK, I8)
         shift = behind(step, d.blocks)
@@ -296,7 +320,7 @@ class Stretch:
 
             def multiply(plan: str, source: Value, target: Value, phase: int) -> None:
                 counter = f.at(counters, phase, I64)
-                arguments = [named(plan), source, codes, step, shift, target, counter, many, self.team]
+                arguments = [named(plan), source, codes, step, shift, target, counter, lowered, many, self.team, ranks]
                 f.b.call(self.module.globals["product"], arguments)
                 self._together(f)
 
