@@ -77,10 +77,10 @@ class Recorded(QObject):
         """This run writes this message from now on. watched: it is the one that is looked at."""
         before = self._live.get(run, message)
         self._live[run] = message
-        if before != message:
-            self.settled.emit(before)
         if watched:
             self._watch(run)
+        elif before != message:  # else nobody looks at it any more
+            self.settled.emit(before)
         prompt = self._contexts.get(message, Prompt())
         if (prompt.answer_ids or prompt.answer_text) and not self._records.get(message):
             self._open(message)
@@ -175,8 +175,7 @@ class Recorded(QObject):
         self._look_at(messages)
         if self.focused is not None and not self.shows(self.focused[0]):
             self.focused = None
-            for message in messages:
-                self._focus_newest(message)
+            self._focus_newest(next((message for message in reversed(messages) if self.records(message)), ""))
             if self.focused is None:
                 self.focus_changed.emit("", -1)
 
