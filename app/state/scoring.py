@@ -1,6 +1,7 @@
 """A text that is scored: by the loaded model, and, to compare, by the second one or through an adapter; and files.
 
-The tokens of the first go to Captures under a name of their own, so that the other panes show them like any answer's.
+The first reading is the model's own: adapters that are on in the chat have no say in it, so that there is always one to
+compare with. Its tokens go to Captures under a name of their own, so that the other panes show them like any answer's.
 """
 
 from __future__ import annotations

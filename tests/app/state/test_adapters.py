@@ -17,8 +17,12 @@ from engine import (
     Answered,
     Attend,
     BestOf,
+    Classified,
+    Classify,
     Done,
+    Embed,
     Failed,
+    Fill,
     FindAdapters,
     Generate,
     Generated,
@@ -279,3 +283,28 @@ def test_several_answers_keep_what_they_were_written_through(there: State, fake:
     bridge.deliver()
     versions = there.conversation.tree.siblings(there.conversation.path[-1].id)
     assert [uses_in(version.settings) for version in versions] == [(AdapterUse("/a/red", 0.5),)] * 2
+
+
+def test_the_playground_reads_and_writes_through_what_is_on(there: State, fake: FakeEngine, bridge: Bridge) -> None:
+    there.adapters.set_weight("/a/red", 0.5)
+    uses = (AdapterUse("/a/red", 0.5),)
+    for kind in ("encoder-decoder", "encoder"):
+        there.workspace._show_model(a_model(kind=kind, chat_template=False))
+        settle(bridge)
+        if kind == "encoder-decoder":
+            there.playground.write("A source")
+            run, written = fake.last(Generate)
+            assert written.adapters == uses
+            fake.play(run.id, [Done(0)])
+            continue
+        there.playground.classify("A text")
+        run, command = fake.last(Classify)
+        there.adapters.set_weight("/a/red", 0.0)  # what is read again is what was read then
+        fake.play(run.id, [Classified(0, (("good", 1.0),)), Done(0)])
+        bridge.deliver()
+        there.captures.reread()
+        assert command.adapters == fake.last(Attend)[1].adapters == uses
+        there.adapters.set_weight("/a/red", 0.5)
+        there.playground.fill("A [MASK]")
+        there.playground.embed(("one", "two"))
+        assert fake.last(Fill)[1].adapters == fake.last(Embed)[1].adapters == uses
