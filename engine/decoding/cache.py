@@ -10,11 +10,12 @@ from __future__ import annotations
 import array
 import copy
 from collections.abc import Sequence
-from typing import Protocol, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
+from engine.decoding.stores import EightBit, Half, Plain, Scratch, Store
 from engine.models.base import Decoder, LanguageModel
 from engine.quantize.rows import Rows
 
@@ -23,47 +24,6 @@ FIRST = 256
 
 SPARE = 512
 """Positions that a layer keeps behind its window at least: so much can be cut off without reading all again."""
-
-
-LARGEST = 65504.0
-"""Of half precision; what is larger is kept as that."""
-
-
-class Store(Protocol):
-    """Rows of one layer's keys or values, [B, K, room, D], and their scales [B, K, room, 1] where the form has some."""
-
-    @property
-    def rows(self) -> Tensor: ...
-    @property
-    def scales(self) -> Tensor | None: ...
-    @property
-    def room(self) -> int: ...
-    @property
-    def nbytes(self) -> int: ...
-
-    def write(self, at: int, x: Tensor) -> None:
-        """Put x [B, K, T, D] into the rows from `at` on."""
-        ...
-
-    def read(self, start: int, end: int) -> Tensor:
-        """Rows start to end [B, K, end - start, D], good until the next one of its kind is read."""
-        ...
-
-    def resize(self, room: int, start: int, end: int) -> None:
-        """Have so much room, with rows start to end at its beginning."""
-        ...
-
-    def part(self, start: int, end: int) -> Store:
-        """Another store with a copy of rows start to end."""
-        ...
-
-    def repeated(self, times: int) -> Store:
-        """Another store with so many copies of the one sequence here."""
-        ...
-
-    def reorder(self, rows: Tensor, end: int) -> None:
-        """Let sequence i have what sequence rows[i] has, up to row end."""
-        ...
 
 
 class KVCache:
@@ -258,172 +218,3 @@ class _Layer:
         for store in (self.keys, self.values):
             store.resize(room, start, length - self.first)
         self.first += start
-
-
-class Plain:
-    """Rows as the model computes them."""
-
-    scales: Tensor | None = None
-
-    def __init__(self, empty: Tensor) -> None:
-        self.rows = empty
-
-    @property
-    def room(self) -> int:
-        return self.rows.shape[2]
-
-    @property
-    def nbytes(self) -> int:
-        return self.rows.nbytes
-
-    def write(self, at: int, x: Tensor) -> None:
-        self.rows[:, :, at : at + x.shape[2]] = x
-
-    def read(self, start: int, end: int) -> Tensor:
-        return self.rows[:, :, start:end]
-
-    def resize(self, room: int, start: int, end: int) -> None:
-        self.rows = _resized(self.rows, room, start, end)
-
-    def part(self, start: int, end: int) -> Plain:
-        return Plain(_copied(self.rows[:, :, start:end]))
-
-    def repeated(self, times: int) -> Plain:
-        return Plain(_copied(self.rows.expand(times, *self.rows.shape[1:])))
-
-    def reorder(self, rows: Tensor, end: int) -> None:
-        kept = self.rows[:, :, :end]
-        kept.copy_(kept.index_select(0, rows))
-
-
-class Scratch:
-    """Memory for what is unpacked for one layer at a time."""
-
-    def __init__(self) -> None:
-        self._memory = torch.empty(0)
-
-    @property
-    def nbytes(self) -> int:
-        return self._memory.nbytes
-
-    def of(self, shape: torch.Size, like: Tensor) -> Tensor:
-        count = shape.numel()
-        if self._memory.numel() < count:
-            with torch.inference_mode(False):
-                self._memory = torch.empty(count + count // 4, dtype=like.dtype, device=like.device)
-        return self._memory[:count].view(shape)
-
-
-class Half:
-    """Rows in half precision, as native blocks read and write them; others get them widened into scratch."""
-
-    scales: Tensor | None = None
-
-    def __init__(self, empty: Tensor, scratch: Scratch) -> None:
-        self.rows = empty.to(torch.float16)
-        self._like = empty
-        self._scratch = scratch
-
-    @property
-    def room(self) -> int:
-        return self.rows.shape[2]
-
-    @property
-    def nbytes(self) -> int:
-        return self.rows.nbytes
-
-    def write(self, at: int, x: Tensor) -> None:
-        self.rows[:, :, at : at + x.shape[2]] = x.clamp(-LARGEST, LARGEST)
-
-    def read(self, start: int, end: int) -> Tensor:
-        rows = self.rows[:, :, start:end]
-        return self._scratch.of(rows.shape, self._like).copy_(rows)
-
-    def resize(self, room: int, start: int, end: int) -> None:
-        self.rows = _resized(self.rows, room, start, end)
-
-    def part(self, start: int, end: int) -> Half:
-        return self._of(self.rows[:, :, start:end])
-
-    def repeated(self, times: int) -> Half:
-        return self._of(self.rows.expand(times, *self.rows.shape[1:]))
-
-    def reorder(self, rows: Tensor, end: int) -> None:
-        kept = self.rows[:, :, :end]
-        kept.copy_(kept.index_select(0, rows))
-
-    def _of(self, rows: Tensor) -> Half:
-        other = Half(self._like, self._scratch)
-        other.rows = _copied(rows)
-        return other
-
-
-class EightBit:
-    """Rows as codes from -127 to 127 with a scale for each head and position, as native blocks read and write them too.
-
-    Others get them unpacked into scratch. No number is off by more than half its row's scale, which is the largest of
-    the row over 127.
-    """
-
-    scales: Tensor
-
-    def __init__(self, empty: Tensor, scratch: Scratch) -> None:
-        self._like = empty
-        self.rows, self.scales = empty.to(torch.int8), empty[..., :1].float()
-        self._scratch = scratch
-
-    @property
-    def room(self) -> int:
-        return self.rows.shape[2]
-
-    @property
-    def nbytes(self) -> int:
-        return self.rows.nbytes + self.scales.nbytes
-
-    def write(self, at: int, x: Tensor) -> None:
-        x = x.float()
-        largest = x.abs().amax(-1, keepdim=True)
-        self.rows[:, :, at : at + x.shape[2]] = (x * torch.where(largest > 0, 127 / largest, 0)).round_()
-        self.scales[:, :, at : at + x.shape[2]] = largest / 127
-
-    def read(self, start: int, end: int) -> Tensor:
-        codes = self.rows[:, :, start:end]
-        rows = self._scratch.of(codes.shape, self._like)
-        return torch.mul(codes, self.scales[:, :, start:end], out=rows)
-
-    def resize(self, room: int, start: int, end: int) -> None:
-        self.rows, self.scales = (_resized(part, room, start, end) for part in (self.rows, self.scales))
-
-    def part(self, start: int, end: int) -> EightBit:
-        return self._of(self.rows[:, :, start:end], self.scales[:, :, start:end])
-
-    def repeated(self, times: int) -> EightBit:
-        return self._of(*(part.expand(times, *part.shape[1:]) for part in (self.rows, self.scales)))
-
-    def reorder(self, rows: Tensor, end: int) -> None:
-        for part in (self.rows, self.scales):
-            kept = part[:, :, :end]
-            kept.copy_(kept.index_select(0, rows))
-
-    def _of(self, rows: Tensor, scales: Tensor) -> EightBit:
-        other = EightBit(self._like, self._scratch)
-        other.rows, other.scales = _copied(rows), _copied(scales)
-        return other
-
-
-def _copied(rows: Tensor) -> Tensor:
-    # Outside inference mode, so that the cache can be written to from inside and outside alike.
-    with torch.inference_mode(False), torch.no_grad():
-        return rows.clone()
-
-
-def _resized(rows: Tensor, room: int, start: int, end: int) -> Tensor:
-    """Rows [B, K, *, D] with so much room, of which those from start to end are kept, now at the beginning."""
-    with torch.inference_mode(False), torch.no_grad():
-        kept = rows[:, :, start:end]
-        if room == rows.shape[2]:
-            rows[:, :, : end - start] = kept.clone() if start < end - start else kept
-            return rows
-        larger = torch.empty(*rows.shape[:2], room, rows.shape[3], dtype=rows.dtype, device=rows.device)
-        larger[:, :, : end - start] = kept
-        return larger
