@@ -20,6 +20,8 @@ from typing import Any
 # As the program itself does (engine/jobs); torch reads it once, when it is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import torch
+
 from engine.bench import cold
 from engine.bench.measure import LIVE, Ours, bandwidth, resident
 from engine.bench.models import Subject, from_files, from_shape, table_bytes
@@ -27,6 +29,8 @@ from engine.bench.peer import Peer, write_gguf
 from engine.bench.shapes import SHAPES, Shape
 from engine.errors import InvalidValue
 from engine.params import LoadParams
+from engine.quantize import BITS
+from engine.quantize.kernels.choice import chosen
 
 LONG, PRESSED = 4096, (0.7, 1.0, 1.3, 1.6)
 """Tokens whose reading is stopped, and after how many seconds, or sooner where it would be over by then."""
@@ -68,6 +72,7 @@ def bench(options: Options) -> dict[str, Any]:
         "model": subject.name,
         "precision": subject.precision,
         "threads": subject.threads,
+        "kernels": chosen().name if subject.precision in BITS else torch.backends.cpu.get_cpu_capability(),
         "prompt_tokens": options.prompt_tokens,
         "context": options.prompt_tokens,
         "weight_bytes": subject.weight_bytes,

@@ -66,24 +66,25 @@ def row(result: Mapping[str, Any]) -> str:
         f"{result['weight_bytes'] / 1e6:,.0f} / {result['peak_bytes'] / 1e6:,.0f}",
         f"{_ratio(busy.get('decode_ratio'))} / {_ratio(share)}" if busy else "",
         "" if result["load_average"] is None else f"{result['load_average']:.1f}",
-        f"{processor()}, {datetime.date.today().isoformat()}",
+        f"{processor(result['kernels'])}, {datetime.date.today().isoformat()}",
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def processor() -> str:
-    """The processor's name and how many cores it has."""
+def processor(kernels: str) -> str:
+    """The processor's name, which of its instructions run, and how many cores it has."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         text = ""
     names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {kernels}, {os.cpu_count()} cores"
 
 
 def _key(line: str) -> list[str]:
-    """What was measured: model, prompt, precision and threads."""
-    return [cell.strip() for cell in line.split("|")[1:3]]
+    """What was measured, and where: model, prompt, precision and threads, and the machine without the day."""
+    cells = [cell.strip() for cell in line.strip("| ").split("|")]
+    return [*cells[:2], cells[-1].rpartition(",")[0]]
 
 
 def _ratio(value: float | None) -> str:

@@ -20,12 +20,12 @@ from engine.quantize import nbytes
 
 QUICK = ["--rounds", "1", "--tokens", "3", "--prompt-tokens", "16", "--threads", "1"]
 NAMED = {
-    "decode_tokens_per_s", "prefill_tokens_per_s", "prompt_tokens", "context", "threads", "weight_bytes", "peak_bytes",
+    "decode_tokens_per_s", "prefill_tokens_per_s", "prompt_tokens", "context", "threads", "kernels", "weight_bytes", "peak_bytes",
     "first_token_s", "stop_s", "share_of_limit", "live_panes_share",
 }  # fmt: skip
 RESULT: dict[str, Any] = {
-    "model": "tiny", "precision": "int4", "threads": 2, "prompt_tokens": 512, "decode_tokens_per_s": 40.0,
-    "prefill_tokens_per_s": 90.0, "share_of_limit": 0.9, "weight_bytes": 10**6, "peak_bytes": 10**8,
+    "model": "tiny", "precision": "int4", "threads": 2, "kernels": "AVX2", "prompt_tokens": 512, 
+    "decode_tokens_per_s": 40.0, "prefill_tokens_per_s": 90.0, "share_of_limit": 0.9, "weight_bytes": 10**6, "peak_bytes": 10**8,
     "load_average": 0.5, "decode_ratio": 1.25, "prefill_ratio": 1.5,
     "busy": {"decode_tokens_per_s": 30.0, "decode_ratio": 2.0},
 }  # fmt: skip
@@ -36,7 +36,7 @@ def test_it_prints_its_figures_as_one_json_object(precision: str, capsys: pytest
     assert main(["bench", "--shape", "tiny", "--precision", precision, "--json", *QUICK]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found.keys() >= NAMED
-    assert all(found[name] > 0 for name in NAMED - {"stop_s"})
+    assert all(found[name] > 0 for name in NAMED - {"stop_s", "kernels"})
     assert (found["prompt_tokens"], found["context"], found["threads"]) == (16, 16, 1)
 
 
@@ -92,10 +92,11 @@ def test_the_table_keeps_one_row_for_each_measurement(tmp_path: Path) -> None:
     write(file, RESULT)
     write(file, {**RESULT, "threads": 1})
     write(file, {**RESULT, "decode_tokens_per_s": 41.5})
+    write(file, {**RESULT, "kernels": "another", "decode_tokens_per_s": 77.0})
     text = file.read_text(encoding="utf-8")
     assert text.startswith(f"before\n{BEGIN}\n{HEAD}\n") and text.endswith(f"{END}\nafter\n")
-    assert text.count("| tiny") == 2
-    assert "41.5" in text and "40.0" in text.splitlines()[4]
+    assert text.count("| tiny") == 3
+    assert "41.5" in text and "77.0" in text and "40.0" in text.splitlines()[4]
 
 
 def test_a_file_without_marks_is_left_as_it_is(tmp_path: Path) -> None:
