@@ -20,13 +20,13 @@ from engine.quantize import nbytes
 
 QUICK = ["--rounds", "1", "--tokens", "3", "--prompt-tokens", "16", "--threads", "1"]
 NAMED = {
-    "decode_tokens_per_s", "prefill_tokens_per_s", "prompt_tokens", "context", "threads", "kernels", "weight_bytes", "peak_bytes",
-    "first_token_s", "stop_s", "share_of_limit", "live_panes_share",
+    "decode_tokens_per_s", "prefill_tokens_per_s", "prompt_tokens", "context", "threads", "kernels", "weight_bytes",
+    "peak_bytes", "first_token_s", "stop_s", "share_of_limit", "live_panes_share",
 }  # fmt: skip
 RESULT: dict[str, Any] = {
-    "model": "tiny", "precision": "int4", "threads": 2, "kernels": "AVX2", "prompt_tokens": 512, 
-    "decode_tokens_per_s": 40.0, "prefill_tokens_per_s": 90.0, "share_of_limit": 0.9, "weight_bytes": 10**6, "peak_bytes": 10**8,
-    "load_average": 0.5, "decode_ratio": 1.25, "prefill_ratio": 1.5,
+    "model": "tiny", "precision": "int4", "threads": 2, "kernels": "AVX2", "prompt_tokens": 512,
+    "decode_tokens_per_s": 40.0, "prefill_tokens_per_s": 90.0, "share_of_limit": 0.9, "weight_bytes": 10**6,
+    "peak_bytes": 10**8, "load_average": 0.5, "decode_ratio": 1.25, "prefill_ratio": 1.5,
     "busy": {"decode_tokens_per_s": 30.0, "decode_ratio": 2.0},
 }  # fmt: skip
 
