@@ -12,8 +12,8 @@ from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from app import theme
-from app.widgets.flowing import FlowingText
 from app.widgets.ink import current_ink
+from app.widgets.long_text import LongText
 from app.widgets.named import named
 from app.widgets.pieces import visible
 from app.widgets.row_table import RowTable
@@ -46,7 +46,7 @@ class DifferenceText(QWidget):
         self.scale = DifferenceScale("Second minus first, bits: orange is less likely", -MOST_BITS, MOST_BITS, "signed")
         self.words = QLabel(wordWrap=True)
         self.words.setProperty("role", "heading")
-        self.text = named(FlowingText(), "differenceText", "The text, coloured by the difference of two models")
+        self.text = named(LongText(), "differenceText", "The text, coloured by the difference of two models")
         self.text.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         legend = ScaleLegend()
         legend.set_scale(self.scale)
@@ -67,6 +67,7 @@ class DifferenceText(QWidget):
 
     def _paint(self, *_: object) -> None:
         self.text.document().clear()
+        self.text.forget_seams()
         self._painted = 0
         self._go_on()
 
@@ -83,6 +84,7 @@ class DifferenceText(QWidget):
             form.setToolTip(f"{first:.2f} and {second:.2f} bits")
             cursor.insertText(text, form)
         cursor.endEditBlock()
+        self.text.part_later()
         self._painted += AT_ONCE
         if self._painted < len(self._stretches):
             self._more.start()

@@ -26,8 +26,8 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QMenu, QTextEdit, QToolTip, QWidget
 
 from app import theme
-from app.widgets.flowing import FlowingText
 from app.widgets.ink import Ink
+from app.widgets.long_text import LongText
 from app.widgets.pieces import percent, worded
 from app.widgets.token_scales import TokenScale, choice
 from app.widgets.token_words import shown, table, tip
@@ -36,7 +36,7 @@ from engine import TokenRecord
 OFFERED = 16  # candidates in the menu of a token
 
 
-class TokenText(FlowingText):
+class TokenText(LongText):
     """The coloured text. focused: index of the token chosen by click or arrow key.
 
     replaced: index of a token, and the id of the candidate wanted in its place.
@@ -77,6 +77,7 @@ class TokenText(FlowingText):
     def start(self, before: str) -> None:
         """Show no tokens, only, muted, the text that they continue."""
         self.document().clear()
+        self.forget_seams()
         self._starts.clear()
         self._records.clear()
         self._marks.clear()
@@ -94,10 +95,11 @@ class TokenText(FlowingText):
         cursor.beginEditBlock()
         cursor.movePosition(QTextCursor.MoveOperation.End)
         for record in records:
-            self._starts.append(cursor.position())
+            self._starts.append(self.place(cursor.position()))
             self._records.append(record)
             cursor.insertText(shown(record), self._format(record))
         cursor.endEditBlock()
+        self.part_later()
 
     def show_focus(self, index: int) -> None:
         """Mark a token; -1 marks none."""
@@ -133,8 +135,9 @@ class TokenText(FlowingText):
         return selection
 
     def _select(self, cursor: QTextCursor, index: int) -> None:
-        end = self._starts[index + 1] if index + 1 < len(self._starts) else self.document().characterCount() - 1
-        cursor.setPosition(self._starts[index])
+        last = index + 1 == len(self._starts)
+        end = self.document().characterCount() - 1 if last else self.position(self._starts[index + 1])
+        cursor.setPosition(self.position(self._starts[index]))
         cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
 
     def _format(self, record: TokenRecord) -> QTextCharFormat:
@@ -144,9 +147,9 @@ class TokenText(FlowingText):
         form.setForeground(QColor("#10151B") if light(background) else QColor("#FFFFFF"))
         return form
 
-    def token_at(self, place: QPointF) -> int:
-        """The index of the token at a place of the viewport, -1 for none."""
-        position = self.document().documentLayout().hitTest(place, Qt.HitTestAccuracy.FuzzyHit)
+    def token_at(self, point: QPointF) -> int:
+        """The index of the token at a point of the viewport, -1 for none."""
+        position = self.place(self.document().documentLayout().hitTest(point, Qt.HitTestAccuracy.FuzzyHit))
         inside = bool(self._starts) and position >= self._starts[0]
         return bisect_right(self._starts, position) - 1 if inside else -1
 
