@@ -77,7 +77,7 @@ QLineEdit[kind="value"] {
 QLineEdit[kind="value"]:hover { background: $raised; }
 QLineEdit[kind="value"]:focus { background: $surface; border: 2px solid $accent; padding: 0px 5px; }
 QLineEdit[kind="value"][off="true"] { color: $muted; }
-QComboBox { padding-right: 22px; }
+QComboBox { padding-right: 22px; combobox-popup: 0; }
 QComboBox:hover { background: $raised; }
 QComboBox::drop-down { border: none; width: 22px; }
 QComboBox::down-arrow { image: url($chevron_down_muted); width: 14px; height: 14px; }
@@ -86,6 +86,8 @@ QComboBox QAbstractItemView {
     selection-background-color: $selection; selection-color: $text;
 }
 QComboBox QAbstractItemView::item { min-height: 26px; padding: 0 6px; border-radius: 4px; }
+QComboBox QAbstractItemView::item:selected { background: $selection; color: $text; }
+QComboBox QAbstractItemView::item:disabled { color: $muted; }
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { width: 0; border: none; }
 
 QCheckBox, QRadioButton {
