@@ -24,8 +24,8 @@ NEARLY = 1.1
 """How much slower than the best a smaller count may be."""
 
 QUICK = 0.012
-"""Seconds of a pass that needs no more threads: what they would save is not seen, and when a core gets busy later, a
-team of two was measured to take 8 to 20 times as long a token, one thread 1 to 1.5 times."""
+"""Seconds of a pass that needs no more of torch's own threads: what they would save is not seen, and when a core gets
+busy later two were measured to take 8 to 20 times as long a token, one 1 to 1.5 times. Native blocks shrink their team."""
 
 ROUNDS, BUDGET = 5, 0.1
 """How often each count takes its turn, and seconds for each; large models get one turn at least."""
@@ -54,7 +54,9 @@ def choose(model: LanguageModel, cancelled: Callable[[], bool]) -> int:
             times[count].append(_seconds(model, cancelled))
     usual = {count: statistics.median(times[count]) for count in counts}
     best = min(usual.values())
-    chosen = next(count for count in counts if usual[count] <= max(NEARLY * best, QUICK))
+    fused = isinstance(model, Decoder) and model.fused is not None
+    enough = NEARLY * best if fused else max(NEARLY * best, QUICK)
+    chosen = next(count for count in counts if usual[count] <= enough)
     torch.set_num_threads(chosen)
     return chosen
 

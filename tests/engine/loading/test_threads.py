@@ -19,18 +19,19 @@ def restored() -> object:
 
 
 @pytest.mark.parametrize(
-    ("costs", "chosen"),
+    ("precision", "costs", "chosen"),
     [
-        ({1: [8.0], 2: [5.0], 4: [4.9]}, 2),
-        ({1: [8.0], 2: [7.9], 4: [7.8]}, 1),
-        ({1: [8.0], 2: [5.0], 4: [3.0]}, 4),
-        ({1: [8.0], 2: [5.0, 20.0, 20.0], 4: [3.0, 30.0, 30.0]}, 1),  # quick at times, but a core is busy
-        ({1: [0.011], 2: [0.006], 4: [0.004]}, 1),  # a token in 11 ms is quick enough, whatever gets busy later
-        ({1: [0.04], 2: [0.011], 4: [0.004]}, 2),
+        ("fp32", {1: [8.0], 2: [5.0], 4: [4.9]}, 2),
+        ("fp32", {1: [8.0], 2: [7.9], 4: [7.8]}, 1),
+        ("fp32", {1: [8.0], 2: [5.0], 4: [3.0]}, 4),
+        ("fp32", {1: [8.0], 2: [5.0, 20.0, 20.0], 4: [3.0, 30.0, 30.0]}, 1),  # quick at times, but a core is busy
+        ("fp32", {1: [0.011], 2: [0.006], 4: [0.004]}, 1),  # a token in 11 ms is quick enough, whatever gets busy later
+        ("fp32", {1: [0.04], 2: [0.011], 4: [0.004]}, 2),
+        ("int4", {1: [0.011], 2: [0.006], 4: [0.004]}, 4),  # a team of native blocks shrinks when a core gets busy
     ],
 )
 def test_the_smallest_count_that_is_usually_nearly_the_fastest_or_quick_enough_is_taken(
-    costs: dict[int, list[float]], chosen: int, monkeypatch: pytest.MonkeyPatch
+    precision: str, costs: dict[int, list[float]], chosen: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[int, int] = {}
 
@@ -41,7 +42,9 @@ def test_the_smallest_count_that_is_usually_nearly_the_fastest_or_quick_enough_i
 
     monkeypatch.setattr(threads, "usable", lambda: 4)
     monkeypatch.setattr(threads, "_seconds", seconds)
-    model = from_shape(SHAPES["tiny"], "fp32", 1).model
+    model = from_shape(SHAPES["tiny"], precision, 1).model
+    if precision == "int4" and model.fused is None:
+        pytest.skip("no native kernels for this processor")
     assert threads.choose(model, lambda: False) == chosen == torch.get_num_threads()
 
 
