@@ -25,7 +25,7 @@ NEARLY = 1.1
 
 QUICK = 0.012
 """Seconds of a pass that needs no more of torch's own threads: what they would save is not seen, and when a core gets
-busy later two were measured to take 8 to 20 times as long a token, one 1 to 1.5 times. Native blocks shrink their team."""
+busy later two were measured to take 8 to 20 times as long a token, one 1 to 1.5 times. Native blocks' team shrinks."""
 
 ROUNDS, BUDGET = 5, 0.1
 """How often each count takes its turn, and seconds for each; large models get one turn at least."""
