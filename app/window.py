@@ -127,14 +127,12 @@ class Window(QMainWindow):
     def _add_dock_actions(self) -> None:
         view = self.menuBar().findChild(QWidget, "menuView")
         first = self.actions_by_name["larger"]
-        for number, (name, title, _) in enumerate(DOCKS, start=1):
-            action = self.docks[name].toggleViewAction()
-            action.setText(title)
-            action.setShortcut(f"Ctrl+{number}")
-            if name in WIDE:
-                action.triggered.connect(lambda on, name=name: self._widen(name) if on else None)
+        for number, dock in enumerate(self.docks.values(), start=1):
+            dock.action.setShortcut(f"Ctrl+{number}")
             if isinstance(view, QMenu):
-                view.insertAction(first, action)
+                view.insertAction(first, dock.action)
+        for name in WIDE:
+            self.docks[name].shown.connect(lambda name=name: self._widen(name))
         if isinstance(view, QMenu):
             view.insertSeparator(first)
 

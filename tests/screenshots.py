@@ -235,7 +235,7 @@ def take(shot: Shot, path: Path) -> None:
         wait(lambda: state.second.info is not None)
     state.presets.set_sampling(SamplingParams(temperature=0.9, seed=7, max_new_tokens=120, **dict(shot.settings)))
     for name in shot.panes:
-        shown = window.docks[name].toggleViewAction()
+        shown = window.docks[name].action
         if not shown.isChecked():
             shown.trigger()
         window.docks[name].raise_()

@@ -1,11 +1,14 @@
-"""A dock whose content is made when it is first seen, under a quiet title bar of its own."""
+"""A dock whose content is made when it is first seen, under a quiet title bar of its own.
+
+Qt's action for a dock closes one that lies behind another's tab, which nobody sees; `action` brings it to the front.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QPoint, QSize, Qt
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtCore import QEvent, QPoint, QSize, Qt, Signal
+from PySide6.QtGui import QAction, QColor, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QDockWidget, QFrame, QHBoxLayout, QLabel, QWidget
 
 from app import theme
@@ -16,7 +19,12 @@ TORN_OFF = QPoint(-48, 32)
 
 
 class Dock(QDockWidget):
-    """make: builds the content; called once, after the dock is first visible and wake() was called."""
+    """make: builds the content; called once, after the dock is first visible and wake() was called.
+
+    action: checked while the dock is open. shown: the action brought it to the front.
+    """
+
+    shown = Signal()
 
     def __init__(self, name: str, title: str, make: Callable[[], QWidget], parent: QWidget) -> None:
         super().__init__(title, parent)
@@ -29,6 +37,9 @@ class Dock(QDockWidget):
         self.setWidget(self._holder)
         self.setMinimumWidth(LEAST_WIDTH)
         self.visibilityChanged.connect(self._on_visible)
+        self.action = QAction(title, self, checkable=True)
+        self.action.triggered.connect(self._toggle)
+        self.toggleViewAction().toggled.connect(self.action.setChecked)
 
     def wake(self) -> None:
         """Contents may be built from now on: the window has been painted."""
@@ -47,6 +58,25 @@ class Dock(QDockWidget):
             self._holder.hold(make())
         assert self._holder.pane is not None
         return self._holder.pane
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """A line around what was torn off: it has no frame of the system's and may lie on a page of its own colour."""
+        super().paintEvent(event)
+        if self.isFloating():
+            painter = QPainter(self)
+            painter.setPen(QColor(theme.current().line))
+            painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
+
+    def _toggle(self) -> None:
+        """Away if it is seen, else to the front, with the focus."""
+        if self.isVisible() and not self.visibleRegion().isEmpty():
+            self.close()
+        else:
+            self.show()
+            self.raise_()
+            self.build().setFocus()
+            self.shown.emit()
+        self.action.setChecked(not self.isHidden())
 
     def _on_visible(self, visible: bool) -> None:
         if visible and self._awake:

@@ -15,11 +15,14 @@ from engine import STEPS, TRANSFORMERS_ORDER, SamplingParams
 
 KNOWN = {"llama.cpp": STEPS, "transformers": TRANSFORMERS_ORDER}
 OWN = "Own order"
+ABBREVIATED = ("dry", "xtc")
 
 
 @cache  # asked for with every candidate that is drawn
 def step_words(step: str) -> str:
     """A step as people say it."""
+    if step in ABBREVIATED:
+        return step.upper()
     labels = {knob.name: knob.label for knob in SamplingParams.table()}
     return labels.get(step, step.replace("_", " ").capitalize())
 

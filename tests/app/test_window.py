@@ -105,10 +105,27 @@ def test_a_dock_torn_off_leaves_its_place_and_comes_back(window: Window, qtbot: 
     tear.click()
     assert dock.isFloating() and dock.pos() != docked
     dock.close()
-    dock.toggleViewAction().trigger()
+    dock.action.trigger()
     assert dock.isFloating() and dock.isVisible()
     window.reset_layout()
     qtbot.waitUntil(lambda: not dock.isFloating() and dock.width() == 380)
+
+
+def test_the_action_of_a_dock_brings_it_from_behind_another_and_closes_the_one_that_is_seen(
+    window: Window, qtbot: QtBot
+) -> None:
+    models, sampling = window.docks["models"], window.docks["sampling"]
+    qtbot.waitUntil(lambda: sampling.pane is not None)
+    assert models.action.isChecked() and models.visibleRegion().isEmpty()
+    models.action.trigger()
+    qtbot.waitUntil(lambda: not models.visibleRegion().isEmpty())
+    assert models.action.isChecked() and sampling.action.isChecked() and sampling.visibleRegion().isEmpty()
+    assert models.isAncestorOf(window.focusWidget())
+    models.action.trigger()
+    assert models.isHidden() and not models.action.isChecked()
+    models.action.trigger()
+    qtbot.waitUntil(lambda: not models.visibleRegion().isEmpty())
+    assert models.action.isChecked()
 
 
 def test_there_is_one_bar_of_tabs_for_each_group_of_docks(window: Window, qtbot: QtBot) -> None:
@@ -163,7 +180,7 @@ def test_a_dock_that_was_closed_stays_closed_until_the_layout_is_reset(
 def test_every_action_of_the_table_has_a_slot_and_no_key_is_given_twice(window: Window) -> None:
     assert set(window.actions_by_name) == {row.name for row in actions.TABLE}
     keys = [row.keys for row in actions.TABLE if row.keys]
-    keys += [dock.toggleViewAction().shortcut().toString() for dock in window.docks.values()]
+    keys += [dock.action.shortcut().toString() for dock in window.docks.values()]
     assert len(keys) == len(set(keys))
 
 

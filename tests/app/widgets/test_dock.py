@@ -7,6 +7,7 @@ from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtWidgets import QApplication, QLabel, QMainWindow, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
+from app import theme
 from app.widgets.dock import Dock
 from app.widgets.named import slim_bar
 
@@ -73,3 +74,18 @@ def test_a_slim_bar_is_drawn_with_the_frame_and_not_within_the_call(window: QMai
     bar.setValue(50)
     assert painted.count == 0
     qtbot.waitUntil(lambda: painted.count == 1)
+
+
+def test_a_dock_torn_off_has_a_line_around_it(window: QMainWindow, qtbot: QtBot) -> None:
+    dock = Dock("pane", "Pane", QWidget, window)
+    window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
+    window.show()
+    dock.wake()
+    dock.setFloating(True)
+    dock.resize(300, 200)
+    qtbot.waitUntil(lambda: dock.isVisible() and dock.width() == 300)
+    picture = dock.grab().toImage()
+    line = theme.current().line.lower()
+    edges = [(0, 100), (299, 100), (150, 0), (150, 199)]
+    ratio = picture.devicePixelRatio()
+    assert {picture.pixelColor(round(x * ratio), round(y * ratio)).name() for x, y in edges} == {line}

@@ -45,3 +45,8 @@ def test_a_step_that_is_drawn_takes_the_place_it_is_let_go_at(
 def test_a_step_that_is_let_go_where_it_was_changes_nothing(order_list: OrderList, qtbot: QtBot) -> None:
     with qtbot.assertNotEmitted(order_list.changed):
         qtbot.mouseClick(order_list.names[3], Qt.MouseButton.LeftButton)
+
+
+def test_steps_that_are_abbreviations_stand_in_capitals(order_list: OrderList) -> None:
+    words = [name.text() for name in order_list.names]
+    assert {"DRY", "XTC", "Top-p", "Penalties"} <= set(words)
