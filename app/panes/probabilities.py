@@ -39,7 +39,8 @@ from app.widgets.value_edit import ValueEdit
 from engine import Param, SamplingParams, TokenRecord
 
 NAME, TITLE, ICON = "probabilities", "Probabilities", "chart-bar"
-REPAINT = 33  # milliseconds between two drawings while an answer streams
+REPAINT = 33  # milliseconds from a change to its drawing
+WRITING = 50  # the same while an answer streams: nobody reads so many numbers sooner
 COUNT = Param(20, 1, 200, 1, label="Candidates shown")
 WIDTHS = (96, 76, 70)  # pixels of the figures' columns in the narrowest pane
 EMPTY = "The candidates for each token appear here while the model writes. Send a message to see them."
@@ -61,7 +62,6 @@ class Pane(QWidget):
         self._sampling = state.presets.sampling
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(REPAINT)
         self._timer.timeout.connect(self.refresh)
         self._full = QWidget()
         column = QVBoxLayout(self._full)
@@ -260,7 +260,7 @@ class Pane(QWidget):
 
     def _later(self, *_: object) -> None:
         if self.isVisible() and not self._timer.isActive():
-            self._timer.start()
+            self._timer.start(WRITING if self._captures.live else REPAINT)
 
     # --- what the person does -----------------------------------------------------------------------------------------
 
