@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel
 
 from app import theme
 from app.state import State
+from app.state.adapters import changed_by
 from app.widgets.named import named, quiet_button, slim_bar
 from engine import ModelInfo, Progress, Stats
 
@@ -73,7 +74,7 @@ class Pane(QFrame):
         """The model, what it is changed by, and how it runs."""
         info, adapters = self._state.workspace.info, self._state.adapters
         if info is not None and self._state.workspace.loading is None:
-            name = f"{info.name} {adapters.words(adapters.uses)}".strip()
+            name = f"{info.name} {changed_by(adapters.uses)}".strip()
             threads = f" · {info.threads} thread{'s' * (info.threads != 1)}" if info.device.lower() == "cpu" else ""
             self._model.setText(f"{name} · {info.device.upper()} {info.precision}{threads}")
 

@@ -6,10 +6,10 @@ is kept for each model. Whether one fits is the engine's to say; until it has, w
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
@@ -63,15 +63,6 @@ class Adapters(QObject):
     def choices(self) -> list[Offer]:
         """Those that the loaded model can be compared with itself through, named beside models."""
         return [(f"Adapter {name}", path, why) for name, path, why in self.offers()]
-
-    def name(self, path: str) -> str:
-        """What an adapter is called."""
-        return next((card.name for card in self._found.get("", ()) if card.path == path), os.path.basename(path))
-
-    def words(self, uses: Sequence[AdapterUse]) -> str:
-        """What a model is changed by: "with a at 0.5 and b"; "" for nothing."""
-        told = [self.name(u.path) + ("" if u.weight == USUAL else f" at {u.weight:g}") for u in uses if u.weight]
-        return f"with {' and '.join(told)}" if told else ""
 
     # --- what is on ---------------------------------------------------------------------------------------------------
 
@@ -151,6 +142,12 @@ class Adapters(QObject):
                 self._brought.discard(card.path)
                 if not card.reason:
                     self.set_weight(card.path, self.weight(card.path) or USUAL)
+
+
+def changed_by(uses: Sequence[AdapterUse]) -> str:
+    """What a model is changed by: "with a at 0.5 and b"; "" for nothing. An adapter is called as its folder is."""
+    told = [Path(use.path).name + ("" if use.weight == USUAL else f" at {use.weight:g}") for use in uses if use.weight]
+    return f"with {' and '.join(told)}" if told else ""
 
 
 def uses_in(settings: dict[str, Any]) -> tuple[AdapterUse, ...]:

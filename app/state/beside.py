@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from PySide6.QtCore import QObject, Signal
 
-from app.state.adapters import USUAL, Adapters
+from app.state.adapters import USUAL, Adapters, changed_by
 from app.state.attention import BOTH_WAYS, DECODER, ENCODER, Part, Weights
 from app.state.names import Names, Vocabulary
 from app.state.second import Second
@@ -86,7 +86,7 @@ class Beside(QObject):
     def name(self, second: bool) -> str:
         """Who reads: a model, or the loaded one through the adapter; "" for nobody."""
         info = self.info(second)
-        return f"{info.name if info else ''} {self._adapters.words(self._uses(second))}".strip()
+        return f"{info.name if info else ''} {changed_by(self._uses(second))}".strip()
 
     def choose(self, adapter: str, strength: float = USUAL) -> None:
         """Compare with the model as this adapter changes it; "" with the second model, where there is one."""

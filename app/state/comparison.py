@@ -15,7 +15,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
-from app.state.adapters import USUAL, Adapters, Offer, settings_of
+from app.state.adapters import USUAL, Adapters, Offer, changed_by, settings_of
 from app.state.captures import UNSEEN, Captures
 from app.state.conversation import Conversation
 from app.state.differing import Difference, differences
@@ -186,7 +186,7 @@ class Comparison(QObject):
 
     def through(self, side: Side) -> str:
         """The model that wrote a side, and the adapters that it went through."""
-        return f"{side.model} {self._adapters.words(side.uses)}".strip()
+        return f"{side.model} {changed_by(side.uses)}".strip()
 
     def _uses(self, side: Side) -> tuple[AdapterUse, ...]:
         if side.adapter == AS_SET:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
 
-from app.state.adapters import USUAL, Adapters
+from app.state.adapters import USUAL, Adapters, changed_by
 from app.state.captures import Captures
 from app.state.scored import Stretch, stretches
 from app.state.second import Second
@@ -116,7 +116,7 @@ class Scoring(QObject):
         if self.adapter and self.info is not None:
             uses = (AdapterUse(self.adapter, self.strength),)
             commands.append(Score(prompt, candidates, adapters=uses))
-            self.compared = f"{self.info.name} {self._adapters.words(uses)}".strip()
+            self.compared = f"{self.info.name} {changed_by(uses)}".strip()
         elif other is not None:
             commands.append(Score(prompt, candidates, second=True))
             self.compared = other.name

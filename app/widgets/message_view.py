@@ -29,6 +29,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
+from app.state.adapters import changed_by, uses_in
 from app.widgets.answer_score import score_words
 from app.widgets.elided import Elided
 from app.widgets.flowing import FlowingText
@@ -225,12 +226,15 @@ class MessageView(QFrame):
     def _show_state(self) -> None:
         note = NOTES.get(self.message.status, "")
         error = self.message.stats.get("error")
-        self._note.setText(f"{note}: {error}" if error and note else note)
-        self._note.setVisible(bool(note))
-        words, meaning = score_words(self.message.stats)
-        self._score.setText(words)
+        ended = f"{note}: {error}" if error and note else note
+        changed = changed_by(uses_in(self.message.settings))
+        through = f"Written {changed}" if changed else ""
+        self._note.setText(" · ".join(filter(None, (ended, through))))
+        self._note.setVisible(bool(ended or through))
+        score, meaning = score_words(self.message.stats)
+        self._score.setText(score)
         self._score.setToolTip(meaning)
-        self.text.setAccessibleDescription(words)
+        self.text.setAccessibleDescription(". ".join(filter(None, (score, through))))
         self._show_score()
 
     def _show_score(self) -> None:

@@ -10,14 +10,15 @@ from PySide6.QtGui import QStandardItemModel
 from pytestqt.qtbot import QtBot
 
 from app.bridge import Bridge
+from app.panes.chat import Pane as ChatPane
 from app.panes.compare import Pane as ComparePane
 from app.panes.models import Pane as ModelsPane
 from app.panes.sampling import Pane as SamplingPane
 from app.panes.score import Pane as ScorePane
 from app.panes.status import Pane as StatusPane
 from app.state import State
-from engine import AdapterCard, AdapterUse, Generate, Score, Stats
-from fakes import FakeEngine, a_model
+from engine import AdapterCard, AdapterUse, Done, Generate, Score, Started, Stats, Tokens
+from fakes import FakeEngine, a_model, a_record
 
 RED = AdapterCard("/a/red", "red", "somebody/companion", rank=4, bytes_on_disk=186_300)
 FOREIGN = AdapterCard("/a/foreign", "foreign", reason="foreign does not fit companion.", hint="Load its model.")
@@ -51,6 +52,25 @@ def test_a_row_for_each_that_fits_puts_it_on_and_off_and_back_to_as_it_was_train
     assert row.value == 0.0 and not row.on
     there.conversation.send("Hi")
     assert fake.last(Generate)[1].adapters == ()
+
+
+def test_an_answer_says_what_it_was_written_through(
+    there: State, fake: FakeEngine, bridge: Bridge, qtbot: QtBot
+) -> None:
+    pane = ChatPane(there)
+    qtbot.addWidget(pane)
+    pane.resize(900, 700)
+    pane.show()
+    there.adapters.set_weight("/a/red", 0.4)
+    there.conversation.send("Hi")
+    run, _ = fake.last(Generate)
+    fake.play(run.id, [Started(0, (1, 2), "", 7, 0), Tokens(0, "Yes", (a_record(2, "Yes"),)), Done(0, "length")])
+    bridge.deliver()
+    there.adapters.set_weight("/a/red", 0.0)
+    view = pane.transcript.view(pane.last())
+    assert view is not None and view._note.isVisible()
+    assert view._note.text() == "Reached the longest answer · Written with red at 0.4"
+    assert view.text.accessibleDescription() == "Written with red at 0.4"
 
 
 def test_where_no_adapter_fits_there_is_nothing_to_see(state: State, qtbot: QtBot) -> None:

@@ -9,7 +9,7 @@ from pytestqt.qtbot import QtBot
 
 from app.bridge import Bridge
 from app.state import State, make_state
-from app.state.adapters import uses_in
+from app.state.adapters import changed_by, uses_in
 from app.state.comparison import AS_SET, PLAIN
 from engine import (
     AdapterCard,
@@ -107,7 +107,7 @@ def test_what_is_on_goes_with_every_run_from_the_next_on_and_is_kept_with_the_me
     assert uses_in(answer.settings) == uses and uses_in(fake.messages[answer.id].settings) == uses
     there.conversation.retry(answer.id, answers=2)
     assert fake.last(BestOf)[1].adapters == uses
-    assert there.adapters.words(uses) == "with red at 0.5 and blue"
+    assert changed_by(uses) == "with red at 0.5 and blue"
     there.adapters.set_weight("/a/red", 0.0)
     assert there.adapters.uses == uses[1:]
 
