@@ -24,8 +24,9 @@ NEARLY = 1.1
 """How much slower than the best a smaller count may be."""
 
 QUICK = 0.012
-"""Seconds of a pass that needs no more of torch's own threads: what they would save is not seen, and when a core gets
-busy later two were measured to take 8 to 20 times as long a token, one 1 to 1.5 times. Native blocks' team shrinks."""
+"""Seconds of the best pass that needs no more of torch's own threads: what they would save is not seen, and when a core
+gets busy later two were measured to take 8 to 20 times as long a token, one 1 to 1.5 times. Native blocks' team
+shrinks."""
 
 ROUNDS, BUDGET = 5, 0.1
 """How often each count takes its turn, and seconds for each; large models get one turn at least."""
@@ -55,8 +56,8 @@ def choose(model: LanguageModel, cancelled: Callable[[], bool]) -> int:
     usual = {count: statistics.median(times[count]) for count in counts}
     best = min(usual.values())
     fused = isinstance(model, Decoder) and model.fused is not None
-    enough = NEARLY * best if fused else max(NEARLY * best, QUICK)
-    chosen = next(count for count in counts if usual[count] <= enough)
+    enough = 0.0 if fused else QUICK
+    chosen = next(count for count in counts if usual[count] <= NEARLY * best or min(times[count]) <= enough)
     torch.set_num_threads(chosen)
     return chosen
 

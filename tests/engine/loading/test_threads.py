@@ -26,6 +26,7 @@ def restored() -> object:
         ("fp32", {1: [8.0], 2: [5.0], 4: [3.0]}, 4),
         ("fp32", {1: [8.0], 2: [5.0, 20.0, 20.0], 4: [3.0, 30.0, 30.0]}, 1),  # quick at times, but a core is busy
         ("fp32", {1: [0.011], 2: [0.006], 4: [0.004]}, 1),  # a token in 11 ms is quick enough, whatever gets busy later
+        ("fp32", {1: [0.02, 0.02, 0.011], 2: [0.006], 4: [0.004]}, 1),  # a core was busy while it was tried
         ("fp32", {1: [0.04], 2: [0.011], 4: [0.004]}, 2),
         ("int4", {1: [0.011], 2: [0.006], 4: [0.004]}, 4),  # a team of native blocks shrinks when a core gets busy
     ],
