@@ -51,10 +51,19 @@ def read_optional(path: Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
 
 
+FORMATS = ("hf", "huggingface", "safetensors", "pytorch", "model", "gguf")
+"""Names of folders that say what their files are, not what the model is."""
+
+
 def described(folder: Path) -> tuple[str, str]:
-    """A model's name and a note: its SOURCE.md's heading and first paragraph; without one, the folder's name."""
+    """A model's name and a note: its SOURCE.md's heading and first paragraph; without one, the folder's name.
+
+    A folder called after the format of its files, like hf in somebody/story-model/hf, is named by the one it lies in.
+    """
     folder = folder.absolute()
     name = folder.name
+    if name.lower() in FORMATS and folder.parent.name:
+        name = folder.parent.name
     if folder.parent.name == "snapshots":  # a Hugging Face cache: models--owner--name/snapshots/<commit>
         name = folder.parent.parent.name.rpartition("--")[2]
     try:

@@ -40,6 +40,11 @@ def test_the_bundled_models_have_full_cards(assets: Path) -> None:
     assert {name for name, card in cards.items() if card.chat_template} == {"companion"}
 
 
+def test_a_folder_called_after_its_format_has_the_name_of_the_one_it_lies_in(tmp_path: Path) -> None:
+    assert inspect(str(whole(tmp_path / "story-model" / "hf"))).name == "story-model"
+    assert inspect(str(whole(tmp_path / "story-model" / "hf-2"))).name == "hf-2"
+
+
 @pytest.mark.parametrize(
     ("spoil", "word"),
     [
