@@ -228,7 +228,7 @@ class MessageView(QFrame):
         error = self.message.stats.get("error")
         ended = f"{note}: {error}" if error and note else note
         changed = changed_by(uses_in(self.message.settings))
-        through = f"Written {changed}" if changed else ""
+        through = changed[:1].upper() + changed[1:]
         self._note.setText(" · ".join(filter(None, (ended, through))))
         self._note.setVisible(bool(ended or through))
         score, meaning = score_words(self.message.stats)

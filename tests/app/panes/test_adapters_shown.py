@@ -69,8 +69,8 @@ def test_an_answer_says_what_it_was_written_through(
     there.adapters.set_weight("/a/red", 0.0)
     view = pane.transcript.view(pane.last())
     assert view is not None and view._note.isVisible()
-    assert view._note.text() == "Reached the longest answer · Written with red at 0.4"
-    assert view.text.accessibleDescription() == "Written with red at 0.4"
+    assert view._note.text() == "Reached the longest answer · With red at 0.4"
+    assert view.text.accessibleDescription() == "With red at 0.4"
 
 
 def test_where_no_adapter_fits_there_is_nothing_to_see(state: State, qtbot: QtBot) -> None:
