@@ -117,10 +117,11 @@ QScrollArea > QWidget > QWidget { background: transparent; }
 QAbstractScrollArea::corner { background: transparent; border: none; }
 
 QListView, QTreeView, QTableView {
-    background: transparent; border: none; outline: none; alternate-background-color: $raised;
+    background: $surface; border: none; outline: none; alternate-background-color: $raised;
     selection-background-color: $selection; selection-color: $text;
 }
-QTableView { gridline-color: $faint; border: 1px solid $line; border-radius: 6px; background: $surface; }
+QListWidget { background: transparent; }
+QTableView { gridline-color: $faint; border: 1px solid $line; border-radius: 6px; }
 QTableView:focus { border: 1px solid $accent; }
 QTableView::item { padding: 2px 6px; }
 QTableView::item:focus { background: $selection; }
