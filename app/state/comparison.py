@@ -182,7 +182,6 @@ class Comparison(QObject):
     def set_strength(self, number: int, strength: float) -> None:
         """How strongly its adapter is on, from its next answer on."""
         self.sides[number].strength = strength
-        self.sides_changed.emit()
 
     def through(self, side: Side) -> str:
         """The model that wrote a side, and the adapters that it went through."""
