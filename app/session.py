@@ -73,7 +73,7 @@ class Session(QObject):
 
     def _model_of_last_time(self) -> str:
         last = self._state.settings.value("last_model")
-        return last if last and Path(last).is_dir() else str(MODELS / FIRST_MODEL)
+        return last if last and Path(last).exists() else str(MODELS / FIRST_MODEL)
 
 
 def _import_early() -> None:

@@ -63,7 +63,7 @@ def choose(wanted: str, weights: Numbers, device: str) -> Precision:
     if own == "fp32" or (own == "bf16" and _computes_bf16()):
         return Precision(own, "the file's own, quick enough for its size")
     if _fits("fp32", weights):
-        return Precision("fp32", "this processor has no instructions for 16 bits")
+        return Precision("fp32", f"this processor has no instructions for {own}")
     return Precision(own, "the file's own; 32 bits do not fit into the free memory")
 
 

@@ -263,15 +263,18 @@ def test_both_transcripts_are_in_the_size_that_was_chosen(window: Window, state:
         assert window.chat.composer.editor.font().pixelSize() == size
 
 
+@pytest.mark.parametrize("name", ["folder", "file.gguf"])
 def test_the_next_start_opens_the_last_chat_with_the_model_used_last(
-    state: State, bridge: Bridge, fake: FakeEngine, qtbot: QtBot, tmp_path: Path
+    state: State, bridge: Bridge, fake: FakeEngine, qtbot: QtBot, tmp_path: Path, name: str
 ) -> None:
+    model = tmp_path / name
+    model.touch() if model.suffix else model.mkdir()
     fake.chats["c"] = Chat("c", "Rivers", draft="half")
     state.settings.set("last_chat", "c")
-    state.settings.set("last_model", str(tmp_path))
+    state.settings.set("last_model", str(model))
     session = Session(bridge, state)
     session.start()
-    assert fake.last(Load)[1].path == str(tmp_path)
+    assert fake.last(Load)[1].path == str(model)
     qtbot.waitUntil(lambda: state.conversation.chat.id == "c")
     assert state.conversation.draft == "half"
 
