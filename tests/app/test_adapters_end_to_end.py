@@ -12,17 +12,15 @@ from lora import write_adapter
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from app.bridge import Bridge
 from app.panes.compare import Pane as ComparePane
 from app.panes.inside import Pane as InsidePane
-from app.settings import Settings
-from app.state import State, make_state
+from app.state import State
 from app.state.adapters import uses_in
 from app.state.attention import DECODER
 from app.state.comparison import PLAIN
-from engine import AdapterUse, Engine, Generate, LoadParams, SamplingParams, Tokens
+from engine import AdapterUse, Generate, SamplingParams, Tokens
+from live import LONG, living
 
-LONG = 60_000  # milliseconds: torch is imported once, by a busy machine
 ENDS = ("q_proj", "v_proj", "o_proj")
 SAMPLING = SamplingParams(temperature=0.8, seed=3, max_new_tokens=24, end_token="never")
 
@@ -38,16 +36,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, assets: Path) -> Path:
 
 @pytest.fixture
 def state(home: Path, assets: Path, themed: QApplication, qtbot: QtBot, folder: Path) -> Iterator[State]:
-    bridge = Bridge(Engine)
-    state = make_state(bridge, Settings(home))
-    bridge.start()
-    try:
-        state.workspace.load(str(assets / "models" / "companion"), LoadParams(device="cpu", threads=1))
-        qtbot.waitUntil(lambda: state.workspace.info is not None, timeout=LONG)
+    with living(home, qtbot, assets / "models" / "companion") as state:
         yield state
-    finally:
-        qtbot.waitUntil(state.conversation.finish, timeout=LONG)
-        bridge.stop()
 
 
 def found(state: State, folder: Path, qtbot: QtBot) -> str:

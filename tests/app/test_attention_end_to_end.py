@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -11,31 +10,15 @@ from encoders import write_bert
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from app.bridge import Bridge
 from app.panes.attention import Pane
-from app.settings import Settings
-from app.state import State, make_state
+from app.state import State
 from app.state.attention import CROSS, DECODER, ENCODER
-from engine import Engine, LoadParams, Prompt, SamplingParams
+from engine import Prompt, SamplingParams
+from live import LONG, showing
 
-LONG = 60_000  # milliseconds: torch is imported once, by a busy machine
 
-
-@contextmanager
-def opened(home: Path, model: Path, qtbot: QtBot) -> Iterator[tuple[Pane, State]]:
-    bridge = Bridge(Engine)
-    state = make_state(bridge, Settings(home))
-    pane = Pane(state)
-    qtbot.addWidget(pane)
-    pane.resize(520, 640)
-    pane.show()
-    bridge.start()
-    try:
-        state.workspace.load(str(model), LoadParams(device="cpu", threads=1))
-        qtbot.waitUntil(lambda: state.workspace.info is not None, timeout=LONG)
-        yield pane, state
-    finally:
-        bridge.stop()
+def opened(home: Path, model: Path, qtbot: QtBot) -> AbstractContextManager[tuple[Pane, State]]:
+    return showing(Pane, home, qtbot, model)
 
 
 def choose(pane: Pane, title: str) -> None:

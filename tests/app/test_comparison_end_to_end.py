@@ -11,32 +11,21 @@ import pytest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from app.bridge import Bridge
 from app.panes.compare import Pane as ComparePane
 from app.panes.score import Pane as ScorePane
-from app.settings import Settings
-from app.state import State, make_state
+from app.state import State
 from app.state.attention import DECODER
-from engine import AttentionRows, Engine, LoadParams, SamplingParams, Tokens
+from engine import AttentionRows, SamplingParams, Tokens
+from live import LONG, living
 
-LONG = 60_000  # milliseconds: torch is imported once, by a busy machine
 TEXT = "Once upon a time, there was a little dog."
 
 
 @pytest.fixture
 def both(home: Path, assets: Path, themed: QApplication, qtbot: QtBot) -> Iterator[State]:
     """A state with a story teller and, as the second model, a chat model."""
-    bridge = Bridge(Engine)
-    state = make_state(bridge, Settings(home))
-    bridge.start()
-    try:
-        state.workspace.load(str(assets / "models" / "babyllama-361"), LoadParams(device="cpu", threads=1))
-        qtbot.waitUntil(lambda: state.workspace.info is not None, timeout=LONG)
-        state.second.load(str(assets / "models" / "companion"))
-        qtbot.waitUntil(lambda: state.second.info is not None, timeout=LONG)
+    with living(home, qtbot, assets / "models" / "babyllama-361", assets / "models" / "companion") as state:
         yield state
-    finally:
-        bridge.stop()
 
 
 def test_two_models_continue_one_text_at_once_and_one_is_kept(both: State, qtbot: QtBot) -> None:

@@ -9,31 +9,20 @@ import pytest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from app.bridge import Bridge
 from app.panes import probabilities
 from app.panes.playground import Pane
-from app.settings import Settings
-from app.state import State, make_state
-from engine import Engine, LoadParams, SamplingParams
+from app.state import State
+from engine import SamplingParams
+from live import LONG, showing
 
-LONG = 60_000  # milliseconds: torch is imported once, by a busy machine
 GREEDY = SamplingParams.neutral(temperature=0.0, max_new_tokens=40)
 
 
 @pytest.fixture
 def real(home: Path, references: Path, themed: QApplication, qtbot: QtBot) -> Iterator[tuple[Pane, State]]:
-    bridge = Bridge(Engine)
-    state = make_state(bridge, Settings(home))
-    pane = Pane(state)
-    qtbot.addWidget(pane)
-    pane.resize(380, 640)
-    pane.show()
-    bridge.start()
     model = references / "models" / "aren-transliteration" / "hf"
-    state.workspace.load(str(model), LoadParams(device="cpu", threads=1))
-    qtbot.waitUntil(lambda: state.workspace.info is not None, timeout=LONG)
-    yield pane, state
-    bridge.stop()
+    with showing(Pane, home, qtbot, model, size=(380, 640)) as shown:
+        yield shown
 
 
 def settle(state: State, qtbot: QtBot) -> None:

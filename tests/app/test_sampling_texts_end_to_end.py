@@ -11,34 +11,21 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from app.bridge import Bridge
 from app.panes.sampling import Pane
-from app.settings import Settings
-from app.state import State, make_state
-from engine import Engine, LoadParams, SamplingParams
+from app.state import State
+from engine import SamplingParams
+from live import LONG, showing
 
-LONG = 60_000  # milliseconds: torch is imported once, by a busy machine
 BEGIN = "Once upon a time"
 
 
 @pytest.fixture
 def opened(home: Path, assets: Path, themed: QApplication, qtbot: QtBot) -> Iterator[tuple[Pane, State]]:
-    bridge = Bridge(Engine)
-    state = make_state(bridge, Settings(home))
-    pane = Pane(state)
-    qtbot.addWidget(pane)
-    pane.resize(340, 900)
-    pane.show()
-    for name in ("Words", "Structured answer"):
-        pane.form.sections[name].heading.click()  # type: ignore[union-attr]
-    bridge.start()
-    try:
-        state.workspace.load(str(assets / "models" / "stories260K"), LoadParams(device="cpu", threads=1))
-        qtbot.waitUntil(lambda: state.workspace.info is not None, timeout=LONG)
+    with showing(Pane, home, qtbot, assets / "models" / "stories260K", size=(340, 900)) as (pane, state):
+        for name in ("Words", "Structured answer"):
+            pane.form.sections[name].heading.click()  # type: ignore[union-attr]
         state.presets.set_sampling(SamplingParams.neutral(temperature=0.0, max_new_tokens=40))
         yield pane, state
-    finally:
-        bridge.stop()
 
 
 def answer(state: State, qtbot: QtBot) -> str:

@@ -11,31 +11,19 @@ from encoders import write_bert
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from app.bridge import Bridge
 from app.panes.attention import Pane as AttentionPane
 from app.panes.inside import Pane as InsidePane
-from app.settings import Settings
-from app.state import State, make_state
+from app.state import State
 from app.state.attention import DECODER
-from engine import Engine, LoadParams, SamplingParams
-
-LONG = 60_000  # milliseconds: torch is imported once, by a busy machine
+from engine import SamplingParams
+from live import LONG, living
 
 
 @pytest.fixture
 def both(home: Path, assets: Path, themed: QApplication, qtbot: QtBot) -> Iterator[State]:
     """A state with a story teller and, as the second model, a chat model."""
-    bridge = Bridge(Engine)
-    state = make_state(bridge, Settings(home))
-    bridge.start()
-    try:
-        state.workspace.load(str(assets / "models" / "stories260K"), LoadParams(device="cpu", threads=1))
-        qtbot.waitUntil(lambda: state.workspace.info is not None, timeout=LONG)
-        state.second.load(str(assets / "models" / "companion"))
-        qtbot.waitUntil(lambda: state.second.info is not None, timeout=LONG)
+    with living(home, qtbot, assets / "models" / "stories260K", assets / "models" / "companion") as state:
         yield state
-    finally:
-        bridge.stop()
 
 
 def test_an_answer_of_the_second_model_is_read_again_by_the_second_model(both: State, qtbot: QtBot) -> None:

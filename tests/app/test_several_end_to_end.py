@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +10,17 @@ import pytest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from app.bridge import Bridge
 from app.panes.chat import Pane
-from app.settings import Settings
-from app.state import State, make_state
-from engine import Engine, LoadParams, SamplingParams
+from app.state import State
+from engine import SamplingParams
 from engine.decoding import loop
+from live import LONG, showing
 
-LONG = 60_000  # milliseconds: torch is imported once, by a busy machine
 SAMPLING = SamplingParams(temperature=1.3, seed=5, max_new_tokens=24)
 
 
-@contextmanager
-def opened(home: Path, assets: Path, qtbot: QtBot) -> Iterator[tuple[Pane, State]]:
-    bridge = Bridge(Engine)
-    state = make_state(bridge, Settings(home))
-    pane = Pane(state)
-    qtbot.addWidget(pane)
-    pane.show()
-    bridge.start()
-    try:
-        state.workspace.load(str(assets / "models" / "stories260K"), LoadParams(device="cpu", threads=1))
-        qtbot.waitUntil(lambda: state.workspace.info is not None, timeout=LONG)
-        yield pane, state
-    finally:
-        qtbot.waitUntil(state.conversation.finish, timeout=LONG)
-        bridge.stop()
+def opened(home: Path, assets: Path, qtbot: QtBot) -> AbstractContextManager[tuple[Pane, State]]:
+    return showing(Pane, home, qtbot, assets / "models" / "stories260K")
 
 
 def test_three_answers_are_kept_the_likeliest_is_shown_and_a_restart_shows_the_same(
