@@ -11,6 +11,7 @@ from engine.jobs.workbench import KINDS, set_up
 from engine.lanes import Job
 from engine.loading import LoadedModel, memory
 from engine.loading import load as load_folder
+from engine.loading.checkpoint import checkpoint
 from engine.loading.drafters import alike, compared
 from engine.messages import (
     DraftLoaded,
@@ -29,9 +30,15 @@ from engine.models.base import Decoder
 from engine.text.tokenizer import Tokenizer
 
 
+def _tokenizer(path: str) -> Tokenizer:
+    """A model's tokenizer; where there is no model, BadModelFiles says that rather than what else is missing."""
+    checkpoint(path)
+    return Tokenizer.load(path)
+
+
 def load(models: Models, command: Load, run: Run) -> Job:
     """Its tokenizer is read first: what is wrong there is told before the weights are read."""
-    tokenizer = Tokenizer.load(command.path)
+    tokenizer = _tokenizer(command.path)
 
     def leave() -> Event:
         models.put_down()
@@ -60,7 +67,7 @@ def load_draft(models: Models, command: LoadDraft, run: Run) -> Job:
         yield leave()
         return None
     if not any(compared(bench.loaded.path, [command.path])):
-        tokenizer = Tokenizer.load(command.path)  # says itself what is wrong with it, if something is
+        tokenizer = _tokenizer(command.path)  # says itself what is wrong with it, if something is
         if not alike(tokenizer, bench.tokenizer):
             raise EngineError(
                 f"{tokenizer.name} has another tokenizer than {bench.info.name}, so it cannot draft for it.",
@@ -79,7 +86,7 @@ def load_draft(models: Models, command: LoadDraft, run: Run) -> Job:
 def load_second(models: Models, command: LoadSecond, run: Run) -> Job:
     bench = None
     if command.path:
-        tokenizer = Tokenizer.load(command.path)
+        tokenizer = _tokenizer(command.path)
 
         def leave() -> Event:
             models.put_second_down()

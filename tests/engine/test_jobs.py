@@ -315,6 +315,17 @@ def test_a_load_that_is_cancelled_leaves_the_model_before_it_in_its_place(storyt
     assert one(storyteller.run(Generate(ONCE, greedy(20))), Generated).ids == before.ids
 
 
+def test_a_place_that_holds_no_model_is_told_as_such_and_not_as_one_without_a_tokenizer(
+    storyteller: Driver, tmp_path: Path
+) -> None:
+    nowhere = tmp_path / "nowhere"
+    assert one(storyteller.run(Load(str(nowhere))), Failed).message == f"There is nothing at {nowhere}."
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    failed = one(storyteller.run(Load(str(empty))), Failed)
+    assert failed.message == "empty is not a model folder: it has no config.json."
+
+
 def test_without_a_model_every_question_is_answered_with_what_to_do(tmp_path: Path) -> None:
     driver = Driver(tmp_path)
     driver.engine.start()
