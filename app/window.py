@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 
 from PySide6.QtCore import QByteArray, QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow, QMenu, QSplitter, QWidget
 
 from app import actions, frame_style, theme
@@ -188,12 +188,14 @@ class Window(QMainWindow):
     def _make_drawer(self) -> None:
         docked = [dock for dock in self.docks.values() if not dock.isFloating()]
         shown = [dock for dock in docked if not dock.isHidden()]
+        seen = [dock for dock in shown if not dock.visibleRegion().isEmpty()]
+        used = [dock for dock in seen if dock.isAncestorOf(self.focusWidget() or self)]
         for dock in docked[1:]:
             self.tabifyDockWidget(docked[0], dock)
         for dock in docked:
             dock.setVisible(dock in shown)
-        if shown:
-            shown[0].raise_()
+        for dock in (*used, *seen, *shown)[:1]:
+            dock.raise_()
 
     def _fit_drawer(self, width: int) -> None:
         """Away where it would leave the chat too little room; back, with what it held, where there is enough."""
@@ -333,6 +335,10 @@ class Window(QMainWindow):
         self._show_models()
         self._state.models.open(files_of(event.mimeData()))
         event.acceptProposedAction()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._fold_sidebar(self.width())  # only now do the docks say how wide they are
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

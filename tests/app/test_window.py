@@ -111,6 +111,30 @@ def test_a_dock_torn_off_leaves_its_place_and_comes_back(window: Window, qtbot: 
     qtbot.waitUntil(lambda: not dock.isFloating() and dock.width() == 380)
 
 
+def test_a_small_window_that_is_opened_again_folds_the_sidebar_where_the_drawer_leaves_the_chat_no_room(
+    window: Window, state: State, qtbot: QtBot
+) -> None:
+    for dock in window.docks.values():
+        dock.show()
+    window.resize(900, 600)
+    qtbot.waitUntil(lambda: window.chats.isHidden())
+    window.close()
+    again = Window(state)
+    qtbot.addWidget(again)
+    again.show()
+    assert again.width() < 1000 and again.chats.isHidden()
+    qtbot.waitUntil(lambda: again.chat.width() >= 360)
+
+
+def test_the_drawer_opens_on_the_dock_that_is_in_use(window: Window, qtbot: QtBot) -> None:
+    score = window.docks["score"]
+    score.action.trigger()
+    qtbot.waitUntil(lambda: score.isAncestorOf(window.focusWidget()))
+    window.resize(900, 600)
+    qtbot.waitUntil(lambda: window.docks["sampling"].visibleRegion().isEmpty())
+    qtbot.waitUntil(lambda: not score.visibleRegion().isEmpty())
+
+
 def test_the_action_of_a_dock_brings_it_from_behind_another_and_closes_the_one_that_is_seen(
     window: Window, qtbot: QtBot
 ) -> None:
