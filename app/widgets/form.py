@@ -137,7 +137,8 @@ class NumberRow(Row):
     def __init__(self, knob: Param, picture: Picture | None = None) -> None:
         super().__init__(knob, picture)
         self.edit = ValueEdit(knob)
-        wide = self.edit.fontMetrics().horizontalAdvance(f"{self.edit.words(knob.high)}  off") + 24
+        longest = max(f"{self.edit.words(knob.high)}  off", f"{self.edit.words(knob.low)}  {knob.lowest}", key=len)
+        wide = self.edit.fontMetrics().horizontalAdvance(longest) + 24
         self.edit.setFixedWidth(max(76, wide))
         self.edit.changed.connect(self._choose)
         self.top.addWidget(self.edit)

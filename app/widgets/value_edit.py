@@ -49,8 +49,9 @@ class ValueEdit(QLineEdit):
 
     def _show(self) -> None:
         off = self._number == self._knob.off
+        meaning = "off" if off else self._knob.lowest if self._number == self._knob.low else ""
         text = self.words(self._number)
-        self.setText(f"{text}  off" if off and not self.hasFocus() else text)
+        self.setText(f"{text}  {meaning}" if meaning and not self.hasFocus() else text)
         if self.property("off") != off:
             self.setProperty("off", off)
             self.style().unpolish(self)
@@ -58,6 +59,8 @@ class ValueEdit(QLineEdit):
 
     def _take(self) -> None:
         text = self.text().strip().lower().replace(",", ".").removesuffix("off").strip()
+        if self._knob.lowest:
+            text = text.removesuffix(self._knob.lowest).strip() or self.words(self._knob.low)
         try:
             number = float(text) if text else self._knob.off
         except ValueError:

@@ -17,6 +17,7 @@ class Param:
 
     low, high, step: numbers in the field's unit; high is the slider's end as well as the largest value accepted.
     off: the value that switches the step off, or None where nothing does. choices: the accepted strings, in order.
+    lowest: what the lowest value stands for where it is no quantity.
     scale: "linear" or "log", how a slider spreads the range. group: the heading under which it is shown.
     """
 
@@ -30,6 +31,7 @@ class Param:
     help: str = ""
     group: str = ""
     scale: str = "linear"
+    lowest: str = ""
     name: str = ""
 
 
@@ -45,9 +47,10 @@ def param(
     help: str,
     group: str,
     scale: str = "linear",
+    lowest: str = "",
 ) -> Any:
     """Declare a dataclass field together with its Param."""
-    knob = Param(default, low, high, step, off, choices, label, help, group, scale)
+    knob = Param(default, low, high, step, off, choices, label, help, group, scale, lowest)
     return field(default=default, metadata={"param": knob})
 
 

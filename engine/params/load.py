@@ -25,6 +25,7 @@ class LoadParams(Params):
         1,
         label="Threads",
         group="Load",
+        lowest="measured",
         help="Processor threads for the model. 0 measures and chooses.",
     )
     precision: str = param(

@@ -121,7 +121,7 @@ class SamplingParams(Params):
         "auto", choices=("auto", "prompt lookup", "draft model", "off"), label="Speculation", group="Other",
         help="Drafts what may follow and checks it all at once: faster where it is right, and the answer is the same. "
         "Auto asks the draft model where one is loaded, else looks up what followed before.")
-    seed: int = param(-1, -1, 2**31 - 1, 1, label="Seed", group="Other",
+    seed: int = param(-1, -1, 2**31 - 1, 1, label="Seed", group="Other", lowest="random",
         help="The same seed, prompt and settings give the same answer. -1 takes a new seed each time.")
     stop: tuple[str, ...] = words((), label="Stop strings",
         help="The answer ends where one of these appears; it is not part of the answer.")

@@ -77,6 +77,18 @@ def test_off_can_be_typed_as_a_word_and_a_comma_is_a_point(qtbot: QtBot, themed:
         assert edit.text() == expected
 
 
+def test_a_lowest_value_that_is_no_quantity_is_shown_with_its_word_which_can_be_typed(
+    qtbot: QtBot, themed: QApplication
+) -> None:
+    edit = ValueEdit(knob("seed"))
+    qtbot.addWidget(edit)
+    assert edit.text() == "-1  random"
+    for text, expected in (("7", "7"), ("random", "-1  random"), ("8", "8"), ("", "-1  random"), ("x", "-1  random")):
+        edit.setText(text)
+        edit.editingFinished.emit()
+        assert edit.text() == expected
+
+
 @pytest.mark.parametrize("name", ["temperature", "top_k", "min_p", "max_new_tokens", "frequency_penalty"])
 def test_a_slider_reaches_both_ends_and_stays_on_its_steps(qtbot: QtBot, themed: QApplication, name: str) -> None:
     each = knob(name)
