@@ -31,7 +31,7 @@ from engine.loading.catalog import inspect
 from engine.loading.forecast import check_fits
 
 MODEL = 29_400_000  # bytes of the bundled chat model in fp32
-READING = 14_000_000  # and, generously, of what it must be able to read
+READING = 20_000_000  # and, generously, of what it must be able to read
 PARAMS = LoadParams(precision="fp32", threads=1, device="cpu")
 
 
