@@ -9,7 +9,7 @@ from typing import Any
 from engine.cli.arguments import Commands, add_adapters, add_sampling, print_json, prompt_of, subcommand
 from engine.cli.client import Client, Timing, adapters_from, load_model, sampling_from
 from engine.errors import EngineError
-from engine.messages import Answered, BestOf, Generate, Generated, Message, Prompt, TokenRecord, Tokens
+from engine.messages import Answered, BestOf, Generate, Generated, Message, Prompt, Stats, TokenRecord, Tokens
 from engine.params import CaptureParams
 
 
@@ -47,7 +47,7 @@ def generate(arguments: argparse.Namespace) -> int:
     records: list[TokenRecord] = []
     with Client() as client:
         info = load_model(client, arguments, timing)
-        result, streamed = None, False
+        result, stats, streamed = None, None, False
         command = Generate(prompt, sampling_from(arguments, info), capture, adapters=adapters_from(arguments))
         for event in client.run(command):
             if isinstance(event, Tokens):
@@ -56,6 +56,8 @@ def generate(arguments: argparse.Namespace) -> int:
             if isinstance(event, Tokens) and not arguments.json:
                 print(event.text, end="", flush=True)
                 streamed = True
+            elif isinstance(event, Stats):
+                stats = event
             elif isinstance(event, Generated):
                 result = event
     if not arguments.json:
@@ -73,6 +75,7 @@ def generate(arguments: argparse.Namespace) -> int:
         text=result.text,
         finish=result.finish,
         tokens_per_second=round(result.tokens_per_second, 2),
+        **({"drafted": stats.drafted, "accepted": stats.accepted} if stats is not None else {}),
         **({"tokens": list(map(_token, records))} if arguments.candidates is not None else {}),
         **({"timing": timing.parts} if arguments.timing else {}),
     )
@@ -80,17 +83,30 @@ def generate(arguments: argparse.Namespace) -> int:
 
 
 def _best_of(arguments: argparse.Namespace, prompt: Prompt, capture: CaptureParams) -> int:
-    """Several answers, the one that the model finds likeliest by token first."""
-    with Client() as client:
-        info = load_model(client, arguments)
-        sampling, adapters = sampling_from(arguments, info), adapters_from(arguments)
-        command = BestOf(prompt, arguments.best_of, sampling, capture, adapters)
-        answers = [event for event in client.run(command) if isinstance(event, Answered)]
+    """Several answers, the one that the model finds likeliest by token first; those that were finished, if it fails."""
+    answers: list[Answered] = []
+    try:
+        with Client() as client:
+            info = load_model(client, arguments)
+            sampling, adapters = sampling_from(arguments, info), adapters_from(arguments)
+            command = BestOf(prompt, arguments.best_of, sampling, capture, adapters)
+            for event in client.run(command):
+                if isinstance(event, Answered):
+                    answers.append(event)
+    except EngineError:
+        if answers:
+            _print_answers(arguments, answers)
+        raise
+    _print_answers(arguments, answers)
+    return 0
+
+
+def _print_answers(arguments: argparse.Namespace, answers: list[Answered]) -> None:
     answers.sort(key=lambda answer: -answer.mean_logprob)
     if not arguments.json:
         for answer in answers:
             print(f"{answer.mean_logprob:.3f} nats a token\n{answer.generated.text}\n")
-        return 0
+        return
     print_json(
         prompt_ids=answers[0].generated.prompt_ids if answers else (),
         answers=[
@@ -105,7 +121,6 @@ def _best_of(arguments: argparse.Namespace, prompt: Prompt, capture: CapturePara
             for answer in answers
         ],
     )
-    return 0
 
 
 def chat(arguments: argparse.Namespace) -> int:

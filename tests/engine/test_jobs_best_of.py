@@ -87,18 +87,23 @@ def test_stopping_keeps_the_answer_that_was_under_way(driver: Driver) -> None:
         assert isinstance(driver.run(BestOf(PROMPT, count))[-1], Failed)
 
 
-def test_what_was_written_when_memory_ran_out_was_told_before_the_failure(
-    driver: Driver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def run_out_of_memory(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Once so many tokens were drawn."""
     drawn, draw = [0], loop._draw_and_record
 
     def scarce(*given: Any) -> Any:
         drawn[0] += 1
-        if drawn[0] > 32:  # in the second answer of 25 tokens
+        if drawn[0] > after:
             raise MemoryError
         return draw(*given)
 
     monkeypatch.setattr(loop, "_draw_and_record", scarce)
+
+
+def test_what_was_written_when_memory_ran_out_was_told_before_the_failure(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_out_of_memory(monkeypatch, after=32)  # in the second answer of 25 tokens
     events = driver.run(BestOf(PROMPT, 3, SAMPLING.replace(end_token="never")))
     assert isinstance(events[-1], Failed) and [answer.index for answer in all_of(events, Answered)] == [0]
     second = [place for place, event in enumerate(events) if isinstance(event, Started)][1]
@@ -130,3 +135,8 @@ def test_the_headless_door_prints_the_likeliest_answer_first(
     assert scores == sorted(scores, reverse=True) and {answer["seed"] for answer in answers} == {5, 6, 7}
     assert main(arguments) == 0
     assert answers[0]["text"] in capsys.readouterr().out
+    run_out_of_memory(monkeypatch, after=15)  # in the second of 10 tokens
+    assert main(arguments) == 1
+    said = capsys.readouterr()
+    first = next(answer for answer in answers if answer["seed"] == 5)
+    assert first["text"] in said.out and "memory" in said.err.lower()

@@ -62,7 +62,8 @@ def test_temperature_zero_alone_ignores_the_models_own_defaults(
         "--precision", "fp32", "--max-new-tokens", "80", "--json",
     )  # fmt: skip
     assert result["ids"] == case["greedy_ids"]
-    assert set(result) == {"prompt_ids", "ids", "text", "finish", "tokens_per_second"}
+    assert set(result) == {"prompt_ids", "ids", "text", "finish", "tokens_per_second", "drafted", "accepted"}
+    assert 0 <= result["accepted"] <= result["drafted"]
 
 
 def test_the_same_seed_gives_the_same_text_in_another_process(models: Path) -> None:
