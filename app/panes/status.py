@@ -14,6 +14,7 @@ from engine import ModelInfo, Progress, Stats
 
 NAME = "status"
 ROOMY = 560  # pixels: narrower, the bar of the context goes
+UNREAD = "Counted when the model reads this chat, with the next message"
 
 
 class Pane(QFrame):
@@ -21,6 +22,7 @@ class Pane(QFrame):
         super().__init__()
         self.setObjectName("statusStrip")
         self._state = state
+        self._chat = ""  # whose numbers are shown
         self._model = named(QLabel(), "caption")
         self._loading = slim_bar("Loading the model", 140)
         self._cancel = quiet_button("cancelLoad", "Cancel loading", 24)
@@ -47,6 +49,7 @@ class Pane(QFrame):
         state.adapters.changed.connect(self._show_name)
         state.workspace.loading_changed.connect(self._show_loading)
         state.conversation.stats_changed.connect(self._show_stats)
+        state.conversation.path_changed.connect(self._on_path)
         theme.theme_changed.connect(self._show_icons)
         self._show_icons()
         self._show_model(state.workspace.info)
@@ -63,10 +66,24 @@ class Pane(QFrame):
             self._model.setAccessibleDescription(info.runs)
             self._used.setText(f"context {info.context:,} / {info.context:,}")
             keep_size(self._used)
-            self._used.setText(f"context 0 / {info.context:,}")
             self._context.setRange(0, info.context)
         self._show_name()
         self._fit()
+        self._show_unread()
+
+    def _on_path(self) -> None:
+        """In another chat, what was counted is of the one before."""
+        if self._state.conversation.chat.id != self._chat:
+            self._chat = self._state.conversation.chat.id
+            self._show_unread()
+
+    def _show_unread(self) -> None:
+        """How much of the context a chat takes is not known before the model reads it."""
+        info = self._state.workspace.info
+        if info is not None:
+            unknown = bool(self._state.conversation.path)
+            self._used.setText(f"context {'?' if unknown else 0} / {info.context:,}")
+            self._used.setToolTip(UNREAD if unknown else "")
         self._context.setValue(0)
         self._speed.clear()
 
@@ -90,6 +107,7 @@ class Pane(QFrame):
 
     def _show_stats(self, stats: Stats) -> None:
         self._used.setText(f"context {stats.context_used:,} / {stats.context_total:,}")
+        self._used.setToolTip("")
         self._context.setRange(0, stats.context_total)
         self._context.setValue(stats.context_used)
         self._speed.setText(f"{stats.tokens_per_second:,.0f} tok/s" if stats.tokens_per_second else "")
