@@ -145,17 +145,11 @@ class Window(QMainWindow):
         self.chats.show()
         self._fit(self.width())
 
-    def _show_dock(self, name: str) -> None:
-        dock = self.docks[name]
-        dock.show()
-        dock.raise_()
-        dock.build().setFocus()
-
     def _show_models(self) -> None:
-        self._show_dock("models")
+        self.docks["models"].bring()
 
     def _show_playground(self) -> None:
-        self._show_dock("playground")
+        self.docks["playground"].bring()
         self._widen("playground")
 
     def _widen(self, name: str) -> None:

@@ -67,20 +67,36 @@ class Dock(QDockWidget):
             painter.setPen(QColor(theme.current().line))
             painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
 
+    def bring(self) -> None:
+        """To the front, with the focus where Tab would go in it."""
+        self.show()
+        self.raise_()
+        pane = self.build()
+        (pane if pane.focusProxy() is not None else _first_of(pane)).setFocus(Qt.FocusReason.ShortcutFocusReason)
+
     def _toggle(self) -> None:
-        """Away if it is seen, else to the front, with the focus."""
+        """Away if it is seen, else to the front."""
         if self.isVisible() and not self.visibleRegion().isEmpty():
             self.close()
         else:
-            self.show()
-            self.raise_()
-            self.build().setFocus()
+            self.bring()
             self.shown.emit()
         self.action.setChecked(not self.isHidden())
 
     def _on_visible(self, visible: bool) -> None:
         if visible and self._awake:
             self.build()
+
+
+def _first_of(pane: QWidget) -> QWidget:
+    """The first of its controls that takes the focus from the keyboard; itself where there is none."""
+    each = pane.nextInFocusChain()
+    while each is not None and each is not pane:
+        takes = bool(each.focusPolicy() & Qt.FocusPolicy.TabFocus)
+        if takes and each.isEnabled() and each.isVisible() and pane.isAncestorOf(each):
+            return each
+        each = each.nextInFocusChain()
+    return pane
 
 
 class _Holder(QFrame):

@@ -71,7 +71,7 @@ def window(state: State, fake: FakeEngine, qtbot: QtBot) -> Window:
 
 @pytest.mark.parametrize("name", [name for name, _, _ in DOCKS])
 def test_every_control_of_a_dock_has_a_name_and_a_role(window: Window, name: str) -> None:
-    window._show_dock(name)
+    window.docks[name].bring()
     assert complaints(window.docks[name]) == []
 
 
@@ -99,7 +99,7 @@ def test_every_control_of_the_playground_has_a_name_and_a_role(
     run = state.workspace.load("y")
     fake.play(run.id, [Loaded(0, a_model(kind=kind)), Done(0)])
     qtbot.waitUntil(lambda: state.workspace.info is not None and state.workspace.info.kind == kind)
-    window._show_dock("playground")
+    window.docks["playground"].bring()
     for page in range(4):
         window.docks["playground"].build().tabs.setCurrentIndex(page)  # type: ignore[attr-defined]
         assert complaints(window.docks["playground"]) == []

@@ -175,7 +175,7 @@ def copied(widget: QWidget, qtbot: QtBot) -> list[str]:
 def test_what_a_dock_paints_is_a_table_too(
     window: Window, qtbot: QtBot, dock: Callable[[Any, State, QtBot], Iterator[Twin]]
 ) -> None:
-    window._show_dock(dock.__name__)
+    window.docks[dock.__name__].bring()
     pane = window.docks[dock.__name__].build()
     for twin in dock(pane, window._state, qtbot):
         if twin.painted is not None:

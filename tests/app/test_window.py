@@ -152,6 +152,19 @@ def test_the_action_of_a_dock_brings_it_from_behind_another_and_closes_the_one_t
     assert models.action.isChecked()
 
 
+@pytest.mark.parametrize("name", [name for name, _, _ in DOCKS])
+def test_a_dock_that_is_brought_has_the_focus_on_a_control_of_its_own(window: Window, qtbot: QtBot, name: str) -> None:
+    dock = window.docks[name]
+    dock.close()
+    dock.action.trigger()
+    taken = window.focusWidget()
+    if name in ("probabilities", "attention", "playground"):  # empty as yet
+        assert taken is dock.pane
+    else:
+        assert dock.pane is not None and dock.pane.isAncestorOf(taken)
+        assert taken.focusPolicy() & Qt.FocusPolicy.TabFocus
+
+
 def test_there_is_one_bar_of_tabs_for_each_group_of_docks(window: Window, qtbot: QtBot) -> None:
     def bars() -> list[int]:
         return sorted(bar.count() for bar in window.findChildren(QTabBar) if bar.isVisible() and bar.parent() is window)
