@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QPoint, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QColor, QPainter, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QDockWidget, QFrame, QHBoxLayout, QLabel, QTabBar, QWidget
+from PySide6.QtWidgets import QDockWidget, QFrame, QHBoxLayout, QLabel, QTabBar, QTabWidget, QWidget
 
 from app import theme
 from app.widgets.named import named, quiet_button
@@ -92,7 +92,7 @@ def _first_of(pane: QWidget) -> QWidget:
     """The first control of the page in view that takes the focus from the keyboard; itself where there is none."""
     each = pane.nextInFocusChain()
     while each is not None and each is not pane:
-        takes = bool(each.focusPolicy() & Qt.FocusPolicy.TabFocus) and not isinstance(each, QTabBar)
+        takes = bool(each.focusPolicy() & Qt.FocusPolicy.TabFocus) and not isinstance(each, QTabBar | QTabWidget)
         if takes and each.isEnabled() and each.isVisible() and pane.isAncestorOf(each):
             return each
         each = each.nextInFocusChain()
