@@ -96,6 +96,7 @@ class Pane(QWidget):
 
     def _connect(self) -> None:
         talk, captures, workspace = self._talk, self._state.captures, self._state.workspace
+        self.header.playground_wanted.connect(self.playground_wanted)
         self.header.mode_wanted.connect(talk.set_mode)
         self.header.system_edited.connect(talk.set_system)
         talk.chat_changed.connect(self.header.show_chat)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QVBoxLayout
@@ -14,13 +16,15 @@ ROOMY = 520  # pixels: narrower, words give way to icons
 BESIDE = 84  # pixels of the row that are no words: margins, spaces, the arrow beside the name
 WHOSE_FORMAT = "{name} has no chat template of its own: {format}'s is used, as its special tokens show."
 WHY_COMPLETE = "{name} has no chat template: it continues text, it does not take turns."
-WHY_NEITHER = "{name} is an {kind}: the Playground is the place for it."
+WHY_NEITHER = '{name} is an {kind}: the <a href="playground">Playground</a> is the place for it.'
 
 
 class ChatHeader(QFrame):
-    """models_wanted: the model's name was clicked. mode_wanted: chat or complete. system_edited: the text."""
+    """models_wanted: the model's name was clicked. playground_wanted: its link was. mode_wanted: chat or complete.
+    system_edited: the text."""
 
     models_wanted = Signal()
+    playground_wanted = Signal()
     mode_wanted = Signal(str)
     system_edited = Signal(str)
 
@@ -48,7 +52,11 @@ class ChatHeader(QFrame):
         for button in (self._model, self._system_button, self.chat_button, self.complete_button):
             button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             button.setAccessibleName(button.text().strip())
-        self._why = named(QLabel(wordWrap=True), "caption")
+        self._why = named(QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText), "caption")
+        self._why.setTextInteractionFlags(
+            Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
+        )
+        self._why.linkActivated.connect(lambda _: self.playground_wanted.emit())
         self._system = named(QPlainTextEdit(tabChangesFocus=True), "systemText")
         self._system.setAccessibleName("System prompt")
         self._system.setPlaceholderText("Told to the model first. It counts from the next answer on.")
@@ -118,9 +126,9 @@ class ChatHeader(QFrame):
         words = ""
         if info is not None and not self.chat_button.isEnabled():
             why = WHY_COMPLETE if info.kind == "decoder" else WHY_NEITHER
-            words = why.format(name=info.name, kind=info.kind)
+            words = why.format(name=escape(info.name), kind=info.kind)
         elif info is not None and info.chat_format and self._chat.mode != "complete":
-            words = WHOSE_FORMAT.format(name=info.name, format=info.chat_format)
+            words = WHOSE_FORMAT.format(name=escape(info.name), format=info.chat_format)
         self._why.setText(words)
         self._why.setVisible(bool(words))
 

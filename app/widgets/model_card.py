@@ -11,6 +11,8 @@ from engine import Forecast, ModelCard, ModelInfo
 
 MEASURABLE = 2**26
 """Bytes of weights from which what was measured is theirs: less drowns in what else a process takes at first."""
+DOES = {"decoder": "continues text", "encoder": "reads text", "encoder-decoder": "rewrites text"}
+BETWEEN = "\N{NO-BREAK SPACE}· "  # no line begins with the dot
 
 
 def amount(number: int) -> str:
@@ -41,8 +43,8 @@ def facts(card: ModelCard) -> str:
         parts.append(f"context {card.context:,}")
     if card.supported:
         chats = f"chats as {card.chat_format}" if card.chat_format else "chats"
-        parts.append(chats if card.chat_template else "continues text")
-    return " · ".join(part for part in parts if part)
+        parts.append(chats if card.chat_template else DOES.get(card.kind, ""))
+    return BETWEEN.join(part for part in parts if part)
 
 
 def forecast_words(forecast: Forecast) -> str:

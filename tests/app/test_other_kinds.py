@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
 from app.state import State
+from app.widgets.model_card import facts
 from app.window import Window
-from engine import Done, Generate, Loaded
+from engine import Done, Generate, Loaded, ModelCard
 from fakes import FakeEngine, a_model
 
 
@@ -40,6 +42,25 @@ def test_a_model_that_does_not_chat_says_so_and_offers_the_playground(
     qtbot.waitUntil(lambda: window.docks["playground"].isVisible())
     load(state, fake, qtbot, "decoder", template=True)
     assert window.chat.composer.isVisible() and not window.chat._welcome.action.isVisible()
+
+
+def test_the_line_that_names_the_playground_leads_there(
+    window: Window, state: State, fake: FakeEngine, qtbot: QtBot
+) -> None:
+    load(state, fake, qtbot, "encoder")
+    why = window.chat.header._why
+    assert '<a href="playground">Playground</a>' in why.text()
+    assert why.textInteractionFlags() & Qt.TextInteractionFlag.LinksAccessibleByKeyboard
+    why.linkActivated.emit("playground")
+    qtbot.waitUntil(lambda: window.docks["playground"].isVisible())
+
+
+@pytest.mark.parametrize(
+    ("kind", "does"),
+    [("decoder", "continues text"), ("encoder", "reads text"), ("encoder-decoder", "rewrites text")],
+)
+def test_a_card_says_what_a_model_of_its_kind_does(kind: str, does: str) -> None:
+    assert facts(ModelCard("x", "X", family="x", kind=kind, supported=True)).endswith(f"· {does}")
 
 
 def test_an_encoder_decoder_with_a_template_takes_turns(
