@@ -303,7 +303,7 @@ class Pane(QWidget):
             begun = f"While writing {worded(piece_of(record), 16)} it looked{place} at"
         best = np.argsort(row)[::-1]
         if self._body.below:
-            return f"{begun} " + ", ".join(f"{worded(tokens[i], 12)} {row[i]:.2f}" for i in best[:4])
+            return f"{begun} " + " · ".join(f"{worded(tokens[i], 12)} {row[i]:.2f}" for i in best[:4])
         lines = max(1, min(8, self._body.notes_height // 18 - 3))
         return "\n".join([begun, *(f"{row[i]:.2f}  {worded(tokens[i], 20)}" for i in best[:lines])])
 

@@ -54,7 +54,7 @@ class Presets(QObject):
         super().__init__()
         self._settings = settings
         self._own = workspace.info.defaults if workspace.info else SamplingParams()
-        self._from_model = bool(workspace.info and workspace.info.from_model)
+        self._from_model = workspace.info is None or bool(workspace.info.from_model)  # nothing is said of none
         self._all = {preset.name: preset for preset in (Preset(MODELS_OWN), *_bundled(), *_saved(settings))}
         wanted = settings.value("preset") or MODELS_OWN
         self.name: str = wanted if wanted in self._all else MODELS_OWN

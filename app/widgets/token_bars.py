@@ -163,7 +163,8 @@ class TokenBars(CandidateList):
 
 
 def _short(value: float) -> str:
-    """A number of three figures, so that it takes the same room whatever it is."""
+    """A number of three figures, so that it takes the same room whatever it is; a tiny negative one is 0.00."""
+    value = round(value, 2) + 0.0  # minus zero becomes zero
     return (f"{value:.2f}" if abs(value) < 9.995 else f"{value:.1f}").replace("-", "\N{MINUS SIGN}")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from app.widgets.elided import Elided
 from app.widgets.ink import Ink
 from app.widgets.named import named, toggle_button
 from app.widgets.row_table import RowTable
@@ -19,7 +20,7 @@ from app.widgets.token_text import TokenText
 from app.widgets.token_words import HEAD, cells, describe
 from engine import TokenRecord
 
-HELP = "Click a token, or use the arrow keys. Enter or a right click shows what else it could have been."
+HELP = "Choose a token. Enter, or a right click: what else it could have been."
 KEYS = "A wave marks tokens that these settings would have drawn otherwise, dots those that are uncertain."
 
 
@@ -39,7 +40,8 @@ class TokenStrip(QWidget):
         self.text = TokenText(ink)
         self.text.focused.connect(self.focused)
         self.text.replaced.connect(self.replaced)
-        self._readout = named(QLabel(HELP), "caption")
+        self._readout = named(Elided(), "caption")
+        self._readout.setText(HELP)
         self._readout.setAccessibleName("The token in focus")
         self._readout.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.scales = named(QComboBox(), "tokenScale", "What the colours mean")

@@ -27,6 +27,12 @@ def test_the_models_own_values_come_with_the_model(state: State, presets: Preset
     assert not presets.changed
 
 
+def test_what_a_model_asks_for_is_judged_only_once_there_is_one(state: State, presets: Presets) -> None:
+    assert presets.description == "What the model's makers ask for."
+    state.workspace._show_model(a_model(from_model=()))
+    assert presets.description.startswith("The model asks for nothing special")
+
+
 def test_a_change_survives_another_model_and_the_rest_follows_it(state: State, presets: Presets) -> None:
     presets.set_sampling(presets.sampling.replace(top_p=0.5))
     state.workspace._show_model(a_model(defaults=SamplingParams(temperature=0.33)))

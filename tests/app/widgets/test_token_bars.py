@@ -70,6 +70,11 @@ def test_the_summary_says_before_after_rank_entropy_and_surprise() -> None:
     assert values["Entropy"] == "1.00 nats" and values["Surprise"] == "2.00 bits"
 
 
+def test_the_logarithm_of_a_certain_token_has_no_sign() -> None:
+    certain = dataclasses.replace(a_record(3, " river", 0.99), logprob=-0.0004)
+    assert dict((name, value) for name, value, _ in summary(certain))["Log-probability"] == "0.00 nats"
+
+
 def test_keys_read_the_candidates_step_the_tokens_and_copy(qtbot: QtBot, themed: QApplication) -> None:
     bars = TokenBars()
     qtbot.addWidget(bars)

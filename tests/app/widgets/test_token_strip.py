@@ -43,6 +43,15 @@ def formats(strip: TokenStrip) -> list[QTextCharFormat]:
     return result
 
 
+def test_a_readout_without_room_ends_in_an_ellipsis_and_is_whole_in_its_tip(strip: TokenStrip, qtbot: QtBot) -> None:
+    strip.resize(180, 200)
+    strip.show_focus(1)
+    qtbot.waitUntil(lambda: strip._readout.width() < 180)
+    assert strip._readout.toolTip() == strip._readout.text()
+    strip.resize(800, 200)
+    qtbot.waitUntil(lambda: strip._readout.toolTip() == "")
+
+
 def test_the_colours_follow_the_number_chosen_here_or_elsewhere(strip: TokenStrip, qtbot: QtBot) -> None:
     other = TokenStrip(current_ink(15))
     qtbot.addWidget(other)
