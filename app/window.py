@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 
 from PySide6.QtCore import QByteArray, QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent, QShowEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent, QShortcut, QShowEvent
 from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow, QMenu, QSplitter, QWidget
 
 from app import actions, frame_style, theme
@@ -129,6 +129,8 @@ class Window(QMainWindow):
         first = self.actions_by_name["larger"]
         for number, dock in enumerate(self.docks.values(), start=1):
             dock.action.setShortcut(f"Ctrl+{number}")
+            dock.action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)  # shown in the menu; the key is below
+            QShortcut(dock.action.shortcut(), self, dock.call)
             if isinstance(view, QMenu):
                 view.insertAction(first, dock.action)
         for name in WIDE:

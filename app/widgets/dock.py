@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QPoint, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QColor, QPainter, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QDockWidget, QFrame, QHBoxLayout, QLabel, QTabBar, QTabWidget, QWidget
+from PySide6.QtWidgets import QApplication, QDockWidget, QFrame, QHBoxLayout, QLabel, QTabBar, QTabWidget, QWidget
 
 from app import theme
 from app.widgets.named import named, quiet_button
@@ -74,9 +74,16 @@ class Dock(QDockWidget):
         pane = self.build()
         (pane if pane.focusProxy() is not None else _first_of(pane)).setFocus(Qt.FocusReason.ShortcutFocusReason)
 
+    def call(self) -> None:
+        """What its key does: to the front with the focus, or away where it has the focus already."""
+        self._close_or_bring(self.isAncestorOf(QApplication.focusWidget() or self))
+
     def _toggle(self) -> None:
-        """Away if it is seen, else to the front."""
-        if self.isVisible() and not self.visibleRegion().isEmpty():
+        """What its line in the menu does: away if it is seen, else to the front."""
+        self._close_or_bring(True)
+
+    def _close_or_bring(self, closes: bool) -> None:
+        if closes and self.isVisible() and not self.visibleRegion().isEmpty():
             self.close()
         else:
             self.bring()

@@ -152,6 +152,19 @@ def test_the_action_of_a_dock_brings_it_from_behind_another_and_closes_the_one_t
     assert models.action.isChecked()
 
 
+def test_the_key_of_a_dock_moves_the_focus_there_and_closes_it_only_once_it_is_there(
+    window: Window, qtbot: QtBot
+) -> None:
+    window.activateWindow()
+    qtbot.waitActive(window)
+    sampling = window.docks["sampling"]
+    window.chat.focus_composer()
+    for seen in (True, False, True):
+        qtbot.keyClick(window, Qt.Key.Key_1, Qt.KeyboardModifier.ControlModifier)
+        assert sampling.isVisible() is seen and sampling.action.isChecked() is seen
+        assert sampling.isAncestorOf(window.focusWidget()) is seen
+
+
 @pytest.mark.parametrize("name", [name for name, _, _ in DOCKS])
 def test_a_dock_that_is_brought_has_the_focus_on_a_control_of_its_own(window: Window, qtbot: QtBot, name: str) -> None:
     dock = window.docks[name]
