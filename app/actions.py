@@ -66,7 +66,8 @@ TABLE = (
     Row("shortcuts", "Help", "Keyboard shortcuts", "Ctrl+/"),
 )
 
-ELSEWHERE = (  # keys that belong to one widget
+ELSEWHERE = (  # keys that belong to one widget, or to several
+    ("View", "A pane: go there, or from there close it", "Ctrl+1 / … / Ctrl+8"),
     ("Composer", "Send", "Return"),
     ("Composer", "Send, and have it answered several times", "Ctrl+Shift+Return"),
     ("Composer", "New line", "Shift+Return"),
@@ -121,6 +122,8 @@ class ShortcutSheet(QDialog):
         grid.setVerticalSpacing(6)
         grid.setColumnStretch(0, 1)
         rows = [(row.menu, row.words, row.keys) for row in TABLE if row.keys] + list(ELSEWHERE)
+        groups = list(dict.fromkeys(group for group, *_ in rows))
+        rows.sort(key=lambda row: groups.index(row[0]))
         heading = ""
         for group, words, keys in rows:
             if group != heading:

@@ -29,7 +29,7 @@ class Session(QObject):
         super().__init__()
         self._bridge = bridge
         self._state = state
-        self._model = model
+        self._model = str(Path(model).expanduser().absolute()) if model else ""
 
     def start(self) -> None:
         """Start the engine, load a model, and open the chat shown last; the very first time, offer a prompt."""

@@ -131,6 +131,7 @@ class Window(QMainWindow):
             dock.action.setShortcut(f"Ctrl+{number}")
             dock.action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)  # shown in the menu; the key is below
             QShortcut(dock.action.shortcut(), self, dock.call)
+            dock.left.connect(self.chat.focus_composer)
             if isinstance(view, QMenu):
                 view.insertAction(first, dock.action)
         for name in WIDE:

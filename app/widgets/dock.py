@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QPoint, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QColor, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtGui import QAction, QCloseEvent, QColor, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QApplication, QDockWidget, QFrame, QHBoxLayout, QLabel, QTabBar, QTabWidget, QWidget
 
 from app import theme
@@ -21,10 +21,11 @@ TORN_OFF = QPoint(-48, 32)
 class Dock(QDockWidget):
     """make: builds the content; called once, after the dock is first visible and wake() was called.
 
-    action: checked while the dock is open. shown: the action brought it to the front.
+    action: checked while the dock is open. shown: it was brought to the front. left: it was closed from within.
     """
 
     shown = Signal()
+    left = Signal()
 
     def __init__(self, name: str, title: str, make: Callable[[], QWidget], parent: QWidget) -> None:
         super().__init__(title, parent)
@@ -89,6 +90,11 @@ class Dock(QDockWidget):
             self.bring()
             self.shown.emit()
         self.action.setChecked(not self.isHidden())
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        super().closeEvent(event)
+        if self.isAncestorOf(QApplication.focusWidget() or self):
+            self.left.emit()
 
     def _on_visible(self, visible: bool) -> None:
         if visible and self._awake:

@@ -163,6 +163,7 @@ def test_the_key_of_a_dock_moves_the_focus_there_and_closes_it_only_once_it_is_t
         qtbot.keyClick(window, Qt.Key.Key_1, Qt.KeyboardModifier.ControlModifier)
         assert sampling.isVisible() is seen and sampling.action.isChecked() is seen
         assert sampling.isAncestorOf(window.focusWidget()) is seen
+        assert window.chat.composer.isAncestorOf(window.focusWidget()) is not seen
 
 
 @pytest.mark.parametrize("name", [name for name, _, _ in DOCKS])
@@ -327,6 +328,14 @@ def test_the_next_start_opens_the_last_chat_with_the_model_used_last(
     assert fake.last(Load)[1].path == str(model)
     qtbot.waitUntil(lambda: state.conversation.chat.id == "c")
     assert state.conversation.draft == "half"
+
+
+def test_a_model_given_by_a_relative_path_is_known_by_its_whole_path(
+    state: State, bridge: Bridge, fake: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Session(bridge, state, "some/model").start()
+    assert fake.last(Load)[1].path == str(tmp_path / "some" / "model")
 
 
 def test_an_unexpected_error_is_said_in_the_window_with_its_details(
