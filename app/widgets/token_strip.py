@@ -20,7 +20,7 @@ from app.widgets.token_text import TokenText
 from app.widgets.token_words import HEAD, cells, describe
 from engine import TokenRecord
 
-HELP = "Choose a token. Enter, or a right click: what else it could have been."
+HELP = "Choose a token; Enter shows what else it could have been."
 KEYS = "A wave marks tokens that these settings would have drawn otherwise, dots those that are uncertain."
 
 
