@@ -72,6 +72,8 @@ class Dock(QDockWidget):
         """To the front, with the focus where Tab would go in it."""
         self.show()
         self.raise_()
+        if self.isFloating():
+            self.activateWindow()
         pane = self.build()
         (pane if pane.focusProxy() is not None else _first_of(pane)).setFocus(Qt.FocusReason.ShortcutFocusReason)
 
@@ -158,7 +160,7 @@ class _Holder(QFrame):
 class TitleBar(QFrame):
     """Title, tear off, close. What it does not use itself goes to the dock, so it drags like any title bar."""
 
-    def __init__(self, title: str, dock: QDockWidget) -> None:
+    def __init__(self, title: str, dock: Dock) -> None:
         super().__init__(dock)
         self.setObjectName("dockTitle")
         self._dock = dock
@@ -186,6 +188,7 @@ class TitleBar(QFrame):
         self._dock.setFloating(not self._dock.isFloating())
         if self._dock.isFloating():  # Qt leaves it exactly where it was docked, as if nothing had happened
             self._dock.move(self._dock.pos() + TORN_OFF)
+        self._dock.bring()  # else the focus goes to whatever comes next
 
     def _show_icons(self, *_: object) -> None:
         for button in self._buttons:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QTabBar, QToolButton
+from PySide6.QtWidgets import QApplication, QTabBar, QToolButton
 from pytestqt.qtbot import QtBot
 
 from app import actions, errors, theme
@@ -104,6 +104,7 @@ def test_a_dock_torn_off_leaves_its_place_and_comes_back(window: Window, qtbot: 
     assert tear is not None
     tear.click()
     assert dock.isFloating() and dock.pos() != docked
+    qtbot.waitUntil(lambda: dock.isAncestorOf(QApplication.focusWidget() or window))
     dock.close()
     dock.action.trigger()
     assert dock.isFloating() and dock.isVisible()
