@@ -131,7 +131,7 @@ class Window(QMainWindow):
             dock.action.setShortcut(f"Ctrl+{number}")
             dock.action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)  # shown in the menu; the key is below
             QShortcut(dock.action.shortcut(), self, dock.call)
-            dock.left.connect(self.chat.focus_composer)
+            dock.left.connect(self._write)
             if isinstance(view, QMenu):
                 view.insertAction(first, dock.action)
         for name in WIDE:
@@ -236,7 +236,7 @@ class Window(QMainWindow):
             "tokens": lambda: self.chat.ask("tokens", self._last_answer()),
             "copy_answer": lambda: self.chat.ask("copy", self._last_answer()),
             "copy_code": self.chat.copy_last_code,
-            "focus_composer": self.chat.focus_composer,
+            "focus_composer": self._write,
             "sidebar": self._toggle_sidebar,
             "larger": lambda: self._resize_text(1),
             "smaller": lambda: self._resize_text(-1),
@@ -253,6 +253,11 @@ class Window(QMainWindow):
 
     def _new_chat(self) -> None:
         self._state.conversation.new_chat()
+        self._write()
+
+    def _write(self) -> None:
+        """The keyboard goes to the composer, from a dock that was torn off too."""
+        self.activateWindow()
         self.chat.focus_composer()
 
     def _stop(self) -> None:

@@ -153,6 +153,15 @@ def test_the_action_of_a_dock_brings_it_from_behind_another_and_closes_the_one_t
     assert models.action.isChecked()
 
 
+def test_a_new_chat_takes_the_keyboard_from_a_dock_that_was_torn_off(window: Window, qtbot: QtBot) -> None:
+    dock = window.docks["sampling"]
+    dock.setFloating(True)
+    dock.bring()
+    qtbot.waitUntil(dock.isActiveWindow)
+    window.actions_by_name["new_chat"].trigger()
+    qtbot.waitUntil(lambda: window.isActiveWindow() and window.chat.composer.editor.hasFocus())
+
+
 def test_the_key_of_a_dock_moves_the_focus_there_and_closes_it_only_once_it_is_there(
     window: Window, qtbot: QtBot
 ) -> None:
