@@ -22,11 +22,11 @@ from app.widgets.structure_tester import StructureTester
 from app.widgets.text_row import words_of
 from engine import Param, Params
 
-NONE = "None"
+NONE = "Anything"
 HINTS = {"schema": '{"type": "object"}', "regex": "(yes|no)", "grammar": 'start: "yes" | "no"'}
 HELP = "What the next answer has to be. Tokens that cannot go on that way are cut before anything is drawn."
 
-IN_FORCE = "No answer is written while it is so: mend it, or choose None."
+IN_FORCE = f"No answer is written while it is so: mend it, or choose {NONE}."
 
 PERSON = """{
   "type": "object",

@@ -55,7 +55,7 @@ def test_texts_that_change_elsewhere_are_shown(pane: Pane, state: State) -> None
     assert [row.value for row in (*pane.lists.values(), pane.biases, pane.against)] == [
         ("END",), SamplingParams().dry_breakers, (), (), (), "",
     ]  # fmt: skip
-    assert pane.structure.chooser.currentText() == "None" and pane.biases.lines == []
+    assert pane.structure.chooser.currentText() == "Anything" and pane.biases.lines == []
 
 
 def test_words_and_phrases_are_banned_from_the_pane(pane: Pane, state: State, qtbot: QtBot) -> None:
@@ -150,7 +150,7 @@ def test_two_forms_are_never_in_force(pane: Pane, state: State) -> None:
     state.presets.sampling_changed.connect(seen.append)
     for action in pane.structure.examples.menu().actions():
         action.trigger()
-    for label in ("JSON schema", "Grammar", "None", "Regular expression"):
+    for label in ("JSON schema", "Grammar", "Anything", "Regular expression"):
         form(pane, label)
     forms = [[bool(s.schema), bool(s.regex), bool(s.grammar)] for s in seen]
     assert {sum(each) for each in forms} == {0, 1}

@@ -32,7 +32,12 @@ def choose(editor: StructureEditor, label: str) -> None:
 
 
 def test_without_a_form_nothing_but_the_choice_and_the_examples_is_shown(editor: StructureEditor) -> None:
-    assert [editor.chooser.itemText(i) for i in range(4)] == ["None", "JSON schema", "Regular expression", "Grammar"]
+    assert [editor.chooser.itemText(i) for i in range(4)] == [
+        "Anything",
+        "JSON schema",
+        "Regular expression",
+        "Grammar",
+    ]
     assert not editor.editor.isVisible() and not editor.tester.isVisible() and not editor.open.isVisible()
     assert editor.examples.isVisible() and not editor.on
     choose(editor, "Grammar")
@@ -61,7 +66,7 @@ def test_only_the_form_that_is_shown_is_in_force_and_the_others_are_kept(editor:
     assert editor.value == ("", "") and editor.editor.toPlainText() == ""
     editor.start("grammar", 'start: "x"')
     assert editor.fields(editor.value) == {"schema": "", "regex": "", "grammar": 'start: "x"'}
-    choose(editor, "None")
+    choose(editor, "Anything")
     assert editor.value == ("", "")
     choose(editor, "Regular expression")
     assert editor.value == ("regex", "a+")
@@ -72,7 +77,7 @@ def test_a_value_from_elsewhere_is_shown_without_a_word(editor: StructureEditor)
     editor.set_value(editor.read(SamplingParams(schema=PERSON)))
     assert editor.chooser.currentText() == "JSON schema" and editor.editor.toPlainText() == PERSON
     editor.set_value(("", ""))
-    assert editor.chooser.currentText() == "None" and not editor.editor.isVisible() and spy.count() == 0
+    assert editor.chooser.currentText() == "Anything" and not editor.editor.isVisible() and spy.count() == 0
 
 
 def test_an_example_takes_the_place_of_what_was_written_and_undo_brings_it_back(editor: StructureEditor) -> None:
