@@ -117,7 +117,7 @@ def resident() -> tuple[int, int]:
     return now, most
 
 
-def bandwidth(megabytes: int = 256) -> float:
+def bandwidth(megabytes: int = 128) -> float:
     """Bytes a second that one pass over memory reads, with the threads torch has now: the limit of decoding."""
     words = pages.moved(torch.ones(megabytes * 2**20 // 4))
     return max(_rate(words) for _ in range(5))
