@@ -21,7 +21,8 @@ AT_ONCE = 4
 
 def lower(f: Emitter, record: Value, x: Value, width: Value, many: Value, h: Value) -> None:
     """h [many, ranks] = x A', for x [many, width]."""
-    ranks, A = f.load(I64, record, 0, I64, 8), f.load(POINTER, record, 1, I64, 8)
+    ranks = f.load(I64, record, RECORD.index("ranks"), I64, 8)
+    A = f.load(POINTER, record, RECORD.index("A"), I64, 8)
 
     def one(row: Value, _: object) -> list[Value]:
         source, target = f.at(x, f.b.mul(row, width), F32), f.at(h, f.b.mul(row, ranks), F32)
@@ -46,7 +47,8 @@ def lower(f: Emitter, record: Value, x: Value, width: Value, many: Value, h: Val
 
 def add(f: Emitter, record: Value, h: Value, many: Value, N: Value, begin: Value, end: Value, y: Value) -> None:
     """y [many, N] += h B, for the rows of the matrix in the tiles from begin to end."""
-    ranks, B = f.load(I64, record, 0, I64, 8), f.load(POINTER, record, 2, I64, 8)
+    ranks = f.load(I64, record, RECORD.index("ranks"), I64, 8)
+    B = f.load(POINTER, record, RECORD.index("B"), I64, 8)
     first, last = f.b.mul(begin, count(TILE)), f.smaller(f.b.mul(end, count(TILE)), N)
 
     def one(row: Value, _: object) -> list[Value]:
